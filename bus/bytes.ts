@@ -1,0 +1,140 @@
+import { RehomeError } from './errors.ts'
+
+/** Numbers on the wire are little-endian, as on every machine that Node 20 runs on. */
+const LE = true
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** Writes bytes one after the other into a buffer that grows. Offsets and sizes are in bytes. */
+export class ByteWriter {
+  bytes: Uint8Array
+  view: DataView
+  pos = 0
+
+  constructor(capacity = 256) {
+    this.bytes = Buffer.allocUnsafeSlow(capacity)
+    this.view = new DataView(this.bytes.buffer)
+  }
+
+  /** Makes room for `n` more bytes; every put below asks for what it needs. */
+  ensure(n: number): void {
+    if (this.pos + n > this.bytes.length) this.grow(n)
+  }
+
+  private grow(n: number): void {
+    const next = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.pos + n))
+    next.set(this.bytes.subarray(0, this.pos))
+    this.bytes = next
+    this.view = new DataView(next.buffer)
+  }
+
+  u8(v: number): void {
+    this.ensure(1)
+    this.bytes[this.pos++] = v
+  }
+  u16(v: number): void {
+    this.ensure(2)
+    this.view.setUint16(this.pos, v, LE)
+    this.pos += 2
+  }
+  u32(v: number): void {
+    this.ensure(4)
+    this.view.setUint32(this.pos, v, LE)
+    this.pos += 4
+  }
+  i32(v: number): void {
+    this.ensure(4)
+    this.view.setInt32(this.pos, v, LE)
+    this.pos += 4
+  }
+  f64(v: number): void {
+    this.ensure(8)
+    this.view.setFloat64(this.pos, v, LE)
+    this.pos += 8
+  }
+  /** Bytes as they are, without a length. */
+  raw(b: Uint8Array): void {
+    this.ensure(b.length)
+    this.bytes.set(b, this.pos)
+    this.pos += b.length
+  }
+  /** Length (u32), then the bytes. */
+  block(b: Uint8Array): void {
+    this.u32(b.length)
+    this.raw(b)
+  }
+  /** Length in UTF-8 bytes (u16), then the text. */
+  text(s: string): void {
+    this.ensure(2 + s.length * 3)
+    const { written } = encoder.encodeInto(s, this.bytes.subarray(this.pos + 2))
+    if (written > 0xffff)
+      throw new RehomeError('too-big', 'a text on the wire is over 65,535 bytes')
+    this.view.setUint16(this.pos, written, LE)
+    this.pos += 2 + written
+  }
+
+  /** What has been written, without a copy: valid until the next write. */
+  written(): Uint8Array {
+    return this.bytes.subarray(0, this.pos)
+  }
+  /** A copy of what has been written; the writer starts afresh. */
+  take(): Uint8Array {
+    const out = this.bytes.slice(0, this.pos)
+    this.pos = 0
+    return out
+  }
+}
+
+/**
+ * Reads what `ByteWriter` wrote. Reading past `end` throws `bad-frame`, so that a truncated or
+ * forged message can never read its neighbour's bytes.
+ */
+export class ByteReader {
+  bytes: Uint8Array
+  view: DataView
+  pos: number
+  end: number
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.pos = 0
+    this.end = bytes.length
+  }
+
+  private need(n: number): number {
+    const at = this.pos
+    if (n < 0 || at + n > this.end) throw new RehomeError('bad-frame', 'a message ends too early')
+    this.pos = at + n
+    return at
+  }
+  get left(): number {
+    return this.end - this.pos
+  }
+  u8(): number {
+    return this.view.getUint8(this.need(1))
+  }
+  u16(): number {
+    return this.view.getUint16(this.need(2), LE)
+  }
+  u32(): number {
+    return this.view.getUint32(this.need(4), LE)
+  }
+  i32(): number {
+    return this.view.getInt32(this.need(4), LE)
+  }
+  f64(): number {
+    return this.view.getFloat64(this.need(8), LE)
+  }
+  /** A view of the next `n` bytes, not a copy. */
+  raw(n: number): Uint8Array {
+    const at = this.need(n)
+    return this.bytes.subarray(at, at + n)
+  }
+  block(): Uint8Array {
+    return this.raw(this.u32())
+  }
+  text(): string {
+    return decoder.decode(this.raw(this.u16()))
+  }
+}

@@ -1,0 +1,4 @@
+export * from './bytes.ts'
+export * from './errors.ts'
+export * from './message.ts'
+export * from './port.ts'
