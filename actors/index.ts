@@ -1,0 +1,6 @@
+export { RehomeError } from '../bus/index.ts'
+export { hashWords, mix } from '../placement/index.ts'
+export * from './define.ts'
+export * from './fields.ts'
+export * from './keys.ts'
+export * from './stub.ts'

@@ -1,0 +1,105 @@
+import type {
+  ActorType,
+  Fields,
+  KeyedType,
+  MaybePromise,
+  MultiWriter,
+  SingleWriter,
+  Stub,
+  Writers,
+} from '../actors/index.ts'
+import { RehomeError } from '../actors/index.ts'
+import type { Packet } from './packet/index.ts'
+
+/** What becomes of a packet. */
+export type Verdict = typeof forward | typeof drop
+export const forward = 1
+export const drop = 0
+
+/** The actor types of an NF by the name its handler uses: `flows: Flow.keyedBy(symmetricFlow)`. */
+// biome-ignore lint/suspicious/noExplicitAny: a bound that any keyed type meets; inference keeps the real ones
+export type StateMap = Readonly<Record<string, KeyedType<Writers, any, any, any>>>
+
+/** What the handler gets for each: the key type 'only' is one actor's stub, the others are reached by key. */
+export type Handles<S extends StateMap> = {
+  readonly [N in keyof S]: S[N] extends KeyedType<infer W, infer K, infer F, infer M>
+    ? Handle<W, K, F, M>
+    : never
+}
+type Handle<W extends Writers, K, F extends Fields, M> = W extends 'single'
+  ? SingleWriter<K, F, M>
+  : 'only' extends K
+    ? Stub<M> & MultiWriter<K, F, M>
+    : MultiWriter<K, F, M>
+
+/** An option of `rehome run NF --NAME VALUE`. */
+export interface NFOption {
+  readonly type: 'string' | 'boolean'
+  /** May be given more than once. */
+  readonly multiple?: boolean
+  readonly value?: string
+  readonly help: string
+}
+export type OptionValues = Readonly<
+  Record<string, string | boolean | readonly string[] | undefined>
+>
+
+/** Where a handler sends packets besides its verdict: replies, or the packet translated. */
+export interface Output {
+  /** Emits bytes (a whole frame of the packet's link type), under the packet's index. They are copied. */
+  emit(bytes: Uint8Array): void
+}
+
+export interface NF<S extends StateMap = StateMap, E = unknown> {
+  readonly name: string
+  readonly summary: string
+  readonly options: Readonly<Record<string, NFOption>>
+  readonly state: S
+  /** The verdict of a packet whose handler threw. */
+  readonly onError: Verdict
+  /** What an instance reads once before its first packet: signatures, rules. Throws `bad-input` or `bad-argument`. */
+  readonly setup: (options: OptionValues) => E
+  readonly onPacket: (
+    packet: Packet,
+    state: Handles<S>,
+    env: E,
+    output: Output,
+  ) => MaybePromise<Verdict>
+  /** The NF's result, read from its actors, as lines in one canonical order. */
+  readonly result: (state: Handles<S>, env: E) => Promise<string[]>
+}
+
+export interface NFDefinition<S extends StateMap, E> {
+  readonly summary?: string
+  readonly options?: Readonly<Record<string, NFOption>>
+  readonly state: S
+  readonly onError?: Verdict
+  readonly setup?: (options: OptionValues) => E
+  onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
+  result?(state: Handles<S>, env: E): Promise<string[]>
+}
+
+/** Defines a network function: its actors and what it does with a packet. */
+export function defineNF<S extends StateMap, E = undefined>(
+  name: string,
+  definition: NFDefinition<S, E>,
+): NF<S, E> {
+  if (!/^[a-z][a-z0-9-]*$/.test(name)) {
+    throw new RehomeError('bad-definition', `NF name '${name}': small letters, digits and -`)
+  }
+  return {
+    name,
+    summary: definition.summary ?? '',
+    options: definition.options ?? {},
+    state: definition.state,
+    onError: definition.onError ?? forward,
+    setup: definition.setup ?? (() => undefined as E),
+    onPacket: definition.onPacket,
+    result: definition.result ?? (async () => []),
+  }
+}
+
+/** Keyed types name their actor type, so that a result or a report can say which it is. */
+export function typeOf(keyed: StateMap[string]): ActorType<Writers, Fields, unknown> {
+  return keyed.type
+}

@@ -1,0 +1,176 @@
+import { hashWords } from '../../placement/index.ts'
+import { Ip, V4_MAPPED } from './ip.ts'
+import { macAt } from './mac.ts'
+import { NET_ARP, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
+import type { Packet } from './packet.ts'
+
+/**
+ * What makes packets one flow: two addresses, two ports, the protocol.
+ *
+ * - An ICMP query and its answers: both ports are the identifier. Other ICMP: ports 0; an error
+ *   belongs to the flow of its own addresses, not of the packet it quotes.
+ * - A fragment (also the first, which has ports): ports 0, and in IPv6 the protocol is 44, as the
+ *   protocol below the fragment header is known of the first fragment only.
+ * - ARP: the IPv4 addresses of sender and target, protocol 0x0806. Other packets: the MAC addresses
+ *   in the addresses' last 48 bits, the EtherType as protocol: no IP protocol is above 255.
+ * - `vlan` is 0 unless the NF sets it: both directions need not come with the same tag.
+ *
+ * Mutable and reused; `clone()` to keep one.
+ */
+export class FlowKey {
+  readonly src = new Ip()
+  readonly dst = new Ip()
+  srcPort = 0
+  dstPort = 0
+  protocol = 0
+  vlan = 0
+  /** Of a symmetric flow: whether the packet goes from `src` to `dst`. No part of the key. */
+  forward = true
+
+  copy(from: FlowKey): this {
+    this.src.copy(from.src)
+    this.dst.copy(from.dst)
+    this.srcPort = from.srcPort
+    this.dstPort = from.dstPort
+    this.protocol = from.protocol
+    this.vlan = from.vlan
+    this.forward = from.forward
+    return this
+  }
+
+  clone(): FlowKey {
+    return new FlowKey().copy(this)
+  }
+
+  equals(o: FlowKey): boolean {
+    return (
+      this.src.equals(o.src) &&
+      this.dst.equals(o.dst) &&
+      this.srcPort === o.srcPort &&
+      this.dstPort === o.dstPort &&
+      this.protocol === o.protocol &&
+      this.vlan === o.vlan
+    )
+  }
+
+  /** Turns the key round, in place. */
+  reverse(): this {
+    const { src, dst, srcPort } = this
+    const { a, b, c, d } = src
+    src.copy(dst)
+    dst.set(a, b, c, d)
+    this.srcPort = this.dstPort
+    this.dstPort = srcPort
+    this.forward = !this.forward
+    return this
+  }
+}
+
+/** The flow of a packet, from its source to its destination: `p.flow`, filled. */
+export function flowOf(p: Packet): FlowKey {
+  const key = p.flow
+  fill(key, p)
+  key.forward = true
+  return key
+}
+
+/**
+ * The flow of a packet, the same for both directions: `p.symmetricFlow`, filled. The side with the
+ * lower (address, port) is `src`; `forward` tells whether it sent this packet.
+ */
+export function symmetricFlowOf(p: Packet): FlowKey {
+  const key = p.symmetricFlow
+  fill(key, p)
+  key.forward = true
+  if (!inOrder(key.src, key.dst, key.srcPort, key.dstPort)) key.reverse()
+  return key
+}
+
+function fill(key: FlowKey, p: Packet): void {
+  key.vlan = 0
+  if (p.kind === NET_NONE) {
+    setMac(key.src, p.srcMac)
+    setMac(key.dst, p.dstMac)
+  } else {
+    key.src.copy(p.src)
+    key.dst.copy(p.dst)
+  }
+  key.srcPort = flowPort(p, p.srcPort)
+  key.dstPort = flowPort(p, p.dstPort)
+  key.protocol = flowProtocol(p)
+}
+
+function flowPort(p: Packet, port: number): number {
+  return p.isFragment ? 0 : port || p.icmpId
+}
+
+function flowProtocol(p: Packet): number {
+  if (p.kind === NET_NONE || p.kind === NET_ARP) return p.etherType
+  return p.isFragment && p.kind === NET_IPV6 ? PROTO_FRAGMENT : p.ipProtocol
+}
+
+function setMac(ip: Ip, mac: number): void {
+  ip.set(0, 0, Math.floor(mac / 0x1_0000_0000), mac >>> 0)
+}
+
+function inOrder(src: Ip, dst: Ip, srcPort: number, dstPort: number): boolean {
+  if (src.a !== dst.a) return src.a < dst.a
+  if (src.b !== dst.b) return src.b < dst.b
+  if (src.c !== dst.c) return src.c < dst.c
+  if (src.d !== dst.d) return src.d < dst.d
+  return srcPort <= dstPort
+}
+
+const scratch = new Uint32Array(10)
+const macs = [new Ip(), new Ip()] as const
+
+/**
+ * Steering hash: decides the slot, and with it the instance, that gets a packet. It is the hash of
+ * the packet's symmetric flow, without exception, so that
+ *
+ * - both directions of a flow, and all fragments of a datagram, reach one instance in order;
+ * - an actor keyed by flow can be placed where its packets arrive (the key types `flow`,
+ *   `symmetricFlow` and `udpFlow` hash alike);
+ * - an ARP request and its answer stay in order, by the pair of addresses they are about.
+ *
+ * So an ICMP error is steered by its own addresses, not by the quoted packet's flow: all ICMP between
+ * two hosts is one flow to PRADS and must keep its order. An NF that wants the quoted flow reads it
+ * with `loadQuoted`; errors are rare, and its actor is a rehome away at worst. VLAN tags are left
+ * out: the two directions of a flow may carry different ones.
+ */
+export function steeringHash(p: Packet): number {
+  if (p.kind === NET_NONE) {
+    setMac(macs[0], macAt(p.bytes, p.srcMacOffset))
+    setMac(macs[1], macAt(p.bytes, p.dstMacOffset))
+    return flowHash(macs[0], macs[1], 0, 0, p.etherType)
+  }
+  const srcPort = flowPort(p, p.srcPort)
+  return flowHash(p.src, p.dst, srcPort, flowPort(p, p.dstPort), flowProtocol(p))
+}
+
+/** The symmetric hash of a flow; turning it round changes nothing. */
+export function flowHash(
+  src: Ip,
+  dst: Ip,
+  srcPort: number,
+  dstPort: number,
+  protocol: number,
+): number {
+  const forward = inOrder(src, dst, srcPort, dstPort)
+  const low = forward ? src : dst
+  const high = forward ? dst : src
+  const w = scratch
+  w[0] = low.d
+  w[1] = high.d
+  w[2] = forward ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort
+  w[3] = protocol
+  // The other words of two IPv4 addresses say nothing.
+  if (low.c === V4_MAPPED && high.c === V4_MAPPED && low.v4 && high.v4) return hashWords(w, 4)
+  w[4] = low.a
+  w[5] = low.b
+  w[6] = low.c
+  w[7] = high.a
+  w[8] = high.b
+  w[9] = high.c
+  return hashWords(w, 10)
+}

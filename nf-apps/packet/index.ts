@@ -1,0 +1,6 @@
+export * from './flow-key.ts'
+export * from './ip.ts'
+export type { KeyType } from './key-type.ts'
+export * from './mac.ts'
+export * from './numbers.ts'
+export * from './packet.ts'
