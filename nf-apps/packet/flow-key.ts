@@ -1,8 +1,11 @@
 import { hashWords } from '../../placement/index.ts'
 import { Ip, V4_MAPPED } from './ip.ts'
 import { macAt } from './mac.ts'
-import { NET_ARP, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
+import { ETHER_ARP, NET_ARP, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
 import type { Packet } from './packet.ts'
+
+/** Stands for the EtherType of an 802.3 frame, and of a link that tells none. */
+const ETHER_UNKNOWN = 0xffff
 
 /**
  * What makes packets one flow: two addresses, two ports, the protocol.
@@ -12,7 +15,8 @@ import type { Packet } from './packet.ts'
  * - A fragment (also the first, which has ports): ports 0, and in IPv6 the protocol is 44, as the
  *   protocol below the fragment header is known of the first fragment only.
  * - ARP: the IPv4 addresses of sender and target, protocol 0x0806. Other packets: the MAC addresses
- *   in the addresses' last 48 bits, the EtherType as protocol: no IP protocol is above 255.
+ *   in the addresses' last 48 bits, as protocol the EtherType (no IP protocol is above 255), or
+ *   0xffff where there is none.
  * - `vlan` is 0 unless the NF sets it: both directions need not come with the same tag.
  *
  * Mutable and reused; `clone()` to keep one.
@@ -105,7 +109,8 @@ function flowPort(p: Packet, port: number): number {
 }
 
 function flowProtocol(p: Packet): number {
-  if (p.kind === NET_NONE || p.kind === NET_ARP) return p.etherType
+  if (p.kind === NET_NONE) return p.etherType || ETHER_UNKNOWN
+  if (p.kind === NET_ARP) return ETHER_ARP
   return p.isFragment && p.kind === NET_IPV6 ? PROTO_FRAGMENT : p.ipProtocol
 }
 
@@ -142,7 +147,7 @@ export function steeringHash(p: Packet): number {
   if (p.kind === NET_NONE) {
     setMac(macs[0], macAt(p.bytes, p.srcMacOffset))
     setMac(macs[1], macAt(p.bytes, p.dstMacOffset))
-    return flowHash(macs[0], macs[1], 0, 0, p.etherType)
+    return flowHash(macs[0], macs[1], 0, 0, flowProtocol(p))
   }
   const srcPort = flowPort(p, p.srcPort)
   return flowHash(p.src, p.dst, srcPort, flowPort(p, p.dstPort), flowProtocol(p))

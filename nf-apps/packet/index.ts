@@ -1,4 +1,5 @@
 export * from './flow-key.ts'
+export * from './icmp.ts'
 export * from './ip.ts'
 export type { KeyType } from './key-type.ts'
 export * from './mac.ts'
