@@ -61,22 +61,36 @@ let stopping
 /** A signal to the whole process group reaches us twice: from its sender, and passed on by npm. */
 const SAME_SIGNAL_MS = 300
 
+/** How often to look whether npm is still there. */
+const PARENT_POLL_MS = 250
+
 /**
  * Passes signals on to the running child and ends with it. On a terminal the kernel has sent Ctrl-C to
  * the child already (and npm sends us another): a second one would mean "force" there.
  */
 export function passSignals() {
   let last = 0
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.on(name, () => {
-      const repeated = name === stopping && Date.now() - last < SAME_SIGNAL_MS
-      const fromTerminal = name === 'SIGINT' && (process.stdin.isTTY || process.stderr.isTTY)
-      stopping = name
-      last = Date.now()
-      if (!fromTerminal && !repeated) for (const child of children) child.kill(name)
-      if (children.size === 0) leave(signalCode(name))
-    })
+  const stop = (name) => {
+    const repeated = name === stopping && Date.now() - last < SAME_SIGNAL_MS
+    const fromTerminal = name === 'SIGINT' && (process.stdin.isTTY || process.stderr.isTTY)
+    stopping = name
+    last = Date.now()
+    if (!fromTerminal && !repeated) for (const child of children) child.kill(name)
+    if (children.size === 0) leave(signalCode(name))
   }
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => stop(name))
+  if (process.env.npm_lifecycle_event !== undefined) onOrphaned(() => stop('SIGTERM'))
+}
+
+/** npm passes SIGTERM on to its shell only, which dies of it and leaves us behind. */
+function onOrphaned(then) {
+  const parent = process.ppid
+  const poll = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(poll)
+    then()
+  }, PARENT_POLL_MS)
+  poll.unref()
 }
 
 const signalCode = (name) => 128 + (os.constants.signals[name] ?? 0)
