@@ -79,7 +79,7 @@ export function passSignals() {
     if (children.size === 0) leave(signalCode(name))
   }
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => stop(name))
-  if (process.env.npm_lifecycle_event !== undefined) onOrphaned(() => stop('SIGTERM'))
+  if (process.env.npm_lifecycle_event !== undefined) onOrphaned(() => stopping ?? stop('SIGTERM'))
 }
 
 /** npm passes SIGTERM on to its shell only, which dies of it and leaves us behind. */
