@@ -10,6 +10,8 @@ export class ByteWriter {
   bytes: Uint8Array
   view: DataView
   pos = 0
+  /** What stands before is of no interest when the buffer grows: it is not copied, only counted. */
+  keepFrom = 0
 
   constructor(capacity = 256) {
     this.bytes = Buffer.allocUnsafeSlow(capacity)
@@ -23,7 +25,7 @@ export class ByteWriter {
 
   private grow(n: number): void {
     const next = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.pos + n))
-    next.set(this.bytes.subarray(0, this.pos))
+    next.set(this.bytes.subarray(this.keepFrom, this.pos), this.keepFrom)
     this.bytes = next
     this.view = new DataView(next.buffer)
   }

@@ -82,7 +82,15 @@ export const Kind = {
     request,
   ),
   APPLIED: kind('APPLIED', 'slot owner', 'caller', 'the batch has run', '–'),
-  REJECT: kind('REJECT', 'any', 'caller', 'not the slot owner: a call or batch did not run', '–'),
+  // Judged, so that the caller has the view that mends its hint before it sends again.
+  REJECT: kind(
+    'REJECT',
+    'any',
+    'caller',
+    'not the slot owner: a call or batch did not run',
+    '–',
+    judged,
+  ),
   READ: kind('READ', 'reader', 'slot owner', 'stale read, lookup, or refresh', 'VALUE', request),
   READ_HOME: kind('READ-HOME', 'slot owner', 'home', 'a read passed on', 'VALUE to the reader'),
   VALUE: kind('VALUE', 'home', 'reader', 'the value read, or absent', '–'),
@@ -94,7 +102,14 @@ export const Kind = {
     'VALUE each, then COLLECTED',
   ),
   COLLECTED: kind('COLLECTED', 'instance', 'collector', 'how many VALUEs there are to come', '–'),
-  PULL: kind('PULL', 'new slot owner', 'holder', "hand me these slots' tokens", 'SLOT each'),
+  PULL: kind(
+    'PULL',
+    'new slot owner',
+    'holder',
+    "hand me these slots' tokens",
+    'SLOT each',
+    judged,
+  ),
   SLOT: kind(
     'SLOT',
     'holder',

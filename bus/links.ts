@@ -1,0 +1,486 @@
+import { ByteReader, ByteWriter } from './bytes.ts'
+import { invariant, RehomeError } from './errors.ts'
+import {
+  DATA,
+  epochOf,
+  FrameHeader,
+  HEADER_BYTES,
+  MESSAGE_HEAD_BYTES,
+  PIECE,
+  PROBE,
+  readFrame,
+} from './frame.ts'
+import { Link, Owes } from './link.ts'
+import {
+  defaultLimits,
+  KNOWN,
+  kindFlags,
+  type Leftovers,
+  type LinkLimits,
+  type LinksOptions,
+  METERED,
+} from './linkoptions.ts'
+import { LinkStats } from './linkstats.ts'
+import { PROTOCOL_VERSION } from './message.ts'
+import type { MemberNo } from './port.ts'
+import { Transmission } from './transmission.ts'
+
+/**
+ * All links of one member: writes messages into frames and delivers those of others, in order and
+ * once. The essay is in link.ts. Pure: time and the bus are handed in.
+ */
+export class Links {
+  readonly stats = new LinkStats()
+  private readonly options: LinksOptions
+  private readonly limits: LinkLimits
+  private readonly self: MemberNo
+  private readonly transmission: Transmission
+  private readonly links = new Map<MemberNo, Link>()
+  /** Highest number named by open or forget: a lower one without a link is dead, a higher one new. */
+  private newest = 0
+  /** Links above it: bounded, since a forged frame can name any number. */
+  private strangers = 0
+  private last: Link
+  private readonly home: Link
+  /** Takes what is written to a member that is dead. */
+  private readonly nobody: Link
+  private stopped = false
+
+  private writing: Link | undefined = undefined
+  private kind = 0
+  private readonly toFlush: Link[] = []
+  private toFlushCount = 0
+
+  private readonly reader = new ByteReader(new Uint8Array(0))
+  private readonly head = new FrameHeader()
+  private delivering = false
+  private readonly arrived: Uint8Array[] = []
+  private failure: unknown = undefined
+
+  constructor(options: LinksOptions) {
+    this.options = options
+    this.limits = { ...defaultLimits, ...options.limits }
+    this.self = options.self
+    this.transmission = new Transmission(options, this.limits, this.stats)
+    this.nobody = this.newLink(0)
+    this.home = this.newLink(options.self)
+    this.last = this.home
+    this.links.set(options.self, this.home)
+    this.reach(options.self)
+  }
+
+  // ---------------------------------------------------------------- members
+
+  /** The view has this member: frames from it are taken from now on. Does nothing the second time. */
+  open(no: MemberNo): void {
+    this.reach(no)
+    if (!this.links.has(no)) this.links.set(no, this.newLink(no))
+  }
+
+  /** The view has this member no more, for good: a number is never used again. */
+  forget(no: MemberNo): Leftovers {
+    this.reach(no)
+    const link = this.links.get(no)
+    if (!link || link === this.home) return { unsent: 0, unanswered: 0 }
+    if (this.writing === link) this.abandon()
+    const left = { unsent: link.unsentMessages(), unanswered: link.unansweredMessages() }
+    this.links.delete(no)
+    link.die()
+    if (this.last === link) this.last = this.home
+    return left
+  }
+
+  /** Numbers that have a link, also of members that only showed by their frames. */
+  peers(): MemberNo[] {
+    return [...this.links.keys()].filter((no) => no !== this.self)
+  }
+
+  private reach(no: MemberNo): void {
+    if (no <= this.newest) return
+    this.newest = no
+    this.strangers = 0
+    for (const known of this.links.keys()) if (known > no) this.strangers++
+  }
+
+  private newLink(no: MemberNo): Link {
+    return new Link(no, this.limits.creditBytes, (link) => this.transmission.onTimer(link))
+  }
+
+  /** The link to `no`; a new one for a member of a view still to come; undefined for a dead one. */
+  private linkOf(no: MemberNo): Link | undefined {
+    if (no === this.last.no) return this.last
+    let link = this.links.get(no)
+    if (!link) {
+      if (no <= this.newest || this.strangers >= this.limits.strangersMax) return undefined
+      link = this.newLink(no)
+      this.links.set(no, link)
+      this.strangers++
+    }
+    this.last = link
+    return link
+  }
+
+  // ---------------------------------------------------------------- writing
+
+  /**
+   * Starts a message to `to` and answers where to write its payload; `end` finishes it. If writing
+   * throws, the next begin or flush takes back what there was. To a dead member it goes nowhere.
+   */
+  begin(to: MemberNo, kind: number): ByteWriter {
+    if (this.writing) this.abandon()
+    const link = this.linkOf(to) ?? this.nobody
+    const epoch = this.options.epoch()
+    if (link.open && link.frameEpoch !== epoch) this.close(link)
+    if (!link.open) this.openFrame(link, epoch, link.room)
+    const { w } = link
+    link.messageStart = w.pos
+    w.keepFrom = w.pos
+    w.pos += MESSAGE_HEAD_BYTES
+    this.kind = kind
+    this.writing = link
+    return w
+  }
+
+  end(): void {
+    const link = this.writing
+    invariant(link !== undefined, 'a message is begun before it ends')
+    this.writing = undefined
+    if (link === this.nobody) {
+      this.endDead(link)
+      return
+    }
+    const { w } = link
+    const { kind } = this
+    const bytes = w.pos - link.messageStart - MESSAGE_HEAD_BYTES
+    if (bytes > link.room || w.bytes !== link.slab) this.endLarge(link, kind, bytes)
+    else w.view.setUint32(link.messageStart, kind | (bytes << 8), true)
+    this.stats.messagesOut[kind]!++
+    if ((kindFlags[kind]! & METERED) !== 0) link.creditSent += bytes
+    const full = w.pos - link.frameStart >= this.limits.frameBytes
+    if (full || link.slab.length - w.pos < link.room) this.close(link)
+  }
+
+  /** Transmits all that has been written: at the end of a burst. */
+  flush(): void {
+    if (this.writing) this.abandon()
+    for (let i = 0; i < this.toFlushCount; i++) {
+      const link = this.toFlush[i]!
+      link.listed = false
+      if (link.open) this.close(link)
+    }
+    this.toFlushCount = 0
+  }
+
+  private openFrame(link: Link, epoch: number, need: number): void {
+    link.openFrame(epoch, need + MESSAGE_HEAD_BYTES, this.limits.slabBytes)
+    if (link.listed || link === this.home || link === this.nobody) return
+    link.listed = true
+    this.toFlush[this.toFlushCount++] = link
+  }
+
+  private close(link: Link): void {
+    this.transmission.close(link)
+    if (link !== this.home) this.transmission.pump(link)
+  }
+
+  /** Takes back a message whose writing did not come to its end. */
+  private abandon(): void {
+    const link = this.writing!
+    this.writing = undefined
+    this.stats.abandoned++
+    link.takeBack()
+  }
+
+  private endDead(link: Link): void {
+    this.stats.toNobody++
+    link.takeBack()
+  }
+
+  /** Messages that are the largest so far, outgrew their slab, or are too large for one frame. */
+  private endLarge(link: Link, kind: number, bytes: number): void {
+    const { w } = link
+    const { frameBytes, messageBytesMax } = this.limits
+    if (bytes > messageBytesMax) {
+      link.takeBack()
+      const facts = { bytes, limit: messageBytesMax }
+      throw new RehomeError('too-big', `a message of ${bytes} bytes is over the limit`, facts)
+    }
+    link.room = Math.max(link.room, Math.min(bytes, frameBytes))
+    if (bytes <= frameBytes && w.bytes === link.slab) {
+      w.view.setUint32(link.messageStart, kind | (bytes << 8), true)
+      return
+    }
+    const payload = w.bytes.subarray(link.messageStart + MESSAGE_HEAD_BYTES, w.pos)
+    this.leaveSlab(link)
+    if (bytes <= frameBytes) this.putWhole(link, kind, payload)
+    else this.putPieces(link, kind, payload)
+  }
+
+  /** Sends what came before the message at hand, whose bytes stay where they are until copied. */
+  private leaveSlab(link: Link): void {
+    link.takeBack()
+    if (link.open) this.close(link)
+    link.retireSlab()
+  }
+
+  private putWhole(link: Link, kind: number, payload: Uint8Array): void {
+    this.openFrame(link, link.frameEpoch, link.room)
+    link.w.u32(kind | (payload.length << 8))
+    link.w.raw(payload)
+  }
+
+  /** The last piece's frame stays open: others may follow it. */
+  private putPieces(link: Link, kind: number, payload: Uint8Array): void {
+    const most = this.limits.frameBytes - HEADER_BYTES - MESSAGE_HEAD_BYTES - 4
+    for (let at = 0; at < payload.length; at += most) {
+      const piece = payload.subarray(at, at + most)
+      const toCome = payload.length - at - piece.length
+      this.openFrame(link, link.frameEpoch, this.limits.frameBytes)
+      link.w.u32(kind | PIECE | ((piece.length + 4) << 8))
+      link.w.u32(toCome)
+      link.w.raw(piece)
+      if (toCome > 0) this.close(link)
+    }
+  }
+
+  // ---------------------------------------------------------------- receiving
+
+  /** Takes a frame from the bus. What it is made of never makes this throw; a failing handler does. */
+  receive(frame: Uint8Array): void {
+    if (this.stopped) return
+    if (this.delivering) {
+      this.arrived.push(frame)
+      return
+    }
+    this.delivering = true
+    try {
+      this.take(frame)
+      for (let next = this.arrived.shift(); next; next = this.arrived.shift()) this.take(next)
+      this.deliverSelf()
+    } finally {
+      this.delivering = false
+    }
+    this.raise()
+  }
+
+  /** Delivers what this member has sent to itself; within a delivery that comes after it anyway. */
+  drainSelf(): void {
+    if (this.delivering || this.stopped) return
+    this.delivering = true
+    try {
+      this.deliverSelf()
+    } finally {
+      this.delivering = false
+    }
+    this.raise()
+  }
+
+  /** The bus was cut and is back: frames in between may be gone. */
+  kick(): void {
+    for (const link of this.links.values()) if (link !== this.home) this.transmission.kick(link)
+  }
+
+  /** An error that a handler threw for other reasons than the bytes: a bug, to be seen. */
+  private raise(): void {
+    if (this.failure === undefined) return
+    const failure = this.failure
+    this.failure = undefined
+    throw failure
+  }
+
+  private take(frame: Uint8Array): void {
+    const h = this.head
+    this.aim(frame)
+    this.stats.bytesIn += frame.length
+    const { view } = this.reader
+    const fault = readFrame(view, frame.byteOffset, frame.length, PROTOCOL_VERSION, h)
+    if (fault === 'version') this.refuse(fault, h.from)
+    else if (fault) this.malformed(fault, h.from)
+    else if (h.to !== this.self || h.from === this.self || h.from === 0)
+      this.refuse('not for us', h.from)
+    else this.takeFrom(this.linkOf(h.from), frame, h)
+  }
+
+  private takeFrom(link: Link | undefined, frame: Uint8Array, h: FrameHeader): void {
+    if (!link) this.refuse('not a member', h.from)
+    else if (h.ack >= link.toSend) this.malformed('ack', h.from)
+    else {
+      const { seq, epoch, flags } = h
+      this.transmission.acknowledged(link, h)
+      if ((flags & PROBE) !== 0) this.transmission.owe(link, Owes.SOON)
+      if ((flags & DATA) === 0 || !link.alive) return
+      this.stats.framesIn++
+      if (seq === link.expected) this.takeNext(link, frame, epoch)
+      else this.takeEarly(link, frame, seq)
+    }
+  }
+
+  private takeNext(link: Link, frame: Uint8Array, epoch: number): void {
+    link.expected++
+    this.transmission.received(link, frame.length)
+    this.deliver(link, frame, epoch)
+    while (link.early.size > 0 && link.alive) {
+      const next = link.early.get(link.expected)
+      if (!next) break
+      link.early.delete(link.expected++)
+      link.earlyBytes -= next.length
+      this.transmission.received(link, next.length)
+      this.aim(next)
+      this.deliver(link, next, epochOf(this.reader.view, next.byteOffset))
+    }
+  }
+
+  private takeEarly(link: Link, frame: Uint8Array, seq: number): void {
+    const { windowFrames, windowBytes, frameBytes } = this.limits
+    this.transmission.owe(link, Owes.SOON)
+    if (seq < link.expected || link.early.has(seq)) this.stats.duplicates++
+    else if (
+      seq - link.expected >= windowFrames ||
+      link.earlyBytes + frame.length > windowBytes + 2 * frameBytes
+    )
+      this.stats.beyondWindow++
+    else {
+      this.stats.gaps++
+      link.early.set(seq, frame)
+      link.earlyBytes += frame.length
+    }
+  }
+
+  /** Points the reader at a frame. Small frames share a buffer of the socket, so its view is kept. */
+  private aim(frame: Uint8Array): void {
+    const r = this.reader
+    if (r.bytes.buffer === frame.buffer) return
+    r.bytes = new Uint8Array(frame.buffer)
+    r.view = new DataView(frame.buffer)
+  }
+
+  private deliver(link: Link, frame: Uint8Array, epoch: number): void {
+    const r = this.reader
+    const { view } = r
+    const end = frame.byteOffset + frame.length
+    let at = frame.byteOffset + HEADER_BYTES
+    while (at < end && link.alive) {
+      const word = view.getUint32(at, true)
+      const kind = word & 0xff
+      at += MESSAGE_HEAD_BYTES
+      r.pos = at
+      at += word >>> 8
+      r.end = at
+      if ((kind & PIECE) !== 0) this.takePiece(link, kind & ~PIECE, r, epoch)
+      else if (link.assembly) this.dropAssembly(link)
+      else this.handOver(link, kind, r, epoch)
+    }
+  }
+
+  private handOver(link: Link, kind: number, r: ByteReader, epoch: number): void {
+    const flags = kindFlags[kind]!
+    if ((flags & KNOWN) === 0) {
+      this.malformed('kind', link.no)
+      return
+    }
+    this.stats.messagesIn[kind]!++
+    if ((flags & METERED) !== 0) {
+      if (link.creditReceived >= this.transmission.grantFor(link)) this.stats.overdrawn++
+      link.creditReceived += r.end - r.pos
+    }
+    try {
+      this.options.onMessage(link.no, kind, r, epoch)
+    } catch (e) {
+      if (e instanceof RehomeError && e.code === 'bad-frame') this.malformed('message', link.no)
+      else this.failure ??= e
+    }
+  }
+
+  private takePiece(link: Link, kind: number, r: ByteReader, epoch: number): void {
+    const toCome = r.left >= 4 ? r.u32() : Number.POSITIVE_INFINITY
+    const due = toCome + r.left
+    if (due > this.limits.messageBytesMax || (link.assembly && link.assembly.due !== due)) {
+      this.dropAssembly(link)
+      return
+    }
+    // Grows with what comes, not with what is announced: a forged piece gets no memory.
+    link.assembly ??= { kind, bytes: new ByteWriter(2 * r.left), due }
+    const { assembly } = link
+    assembly.bytes.raw(r.raw(r.left))
+    assembly.due = toCome
+    if (toCome > 0) return
+    link.assembly = undefined
+    this.handOver(link, assembly.kind, new ByteReader(assembly.bytes.written()), epoch)
+  }
+
+  private dropAssembly(link: Link): void {
+    link.assembly = undefined
+    this.malformed('piece', link.no)
+  }
+
+  private deliverSelf(): void {
+    const link = this.home
+    while (link.openBytes > 0 || link.oldest < link.next) {
+      if (link.oldest === link.next) this.close(link)
+      const seq = link.oldest++
+      const frame = link.frames.get(seq)
+      link.frames.drop(seq)
+      link.toSend = link.oldest
+      link.bytesWaiting -= frame.length
+      this.aim(frame)
+      this.deliver(link, frame, epochOf(this.reader.view, frame.byteOffset))
+    }
+  }
+
+  private refuse(reason: string, from: MemberNo): void {
+    this.stats.refused++
+    this.stats.cause(reason)
+    this.options.onRefused?.(reason, from)
+  }
+
+  private malformed(cause: string, from: MemberNo): void {
+    this.stats.malformed++
+    this.stats.cause(cause)
+    this.options.onRefused?.(`malformed: ${cause}`, from)
+  }
+
+  // ---------------------------------------------------------------- credit and state
+
+  /**
+   * Bytes of credit-class payload that may still go to `to`. While it is above 0 one more message may
+   * be begun, whatever its size. Below a quarter of the window `onCredit` will tell when there is more.
+   */
+  creditLeft(to: MemberNo): number {
+    const link = this.linkOf(to)
+    return link ? this.transmission.creditLeft(link) : 0
+  }
+
+  /** Told when credit is back that `creditLeft` found short; called within receive() or consumed(). */
+  set onCredit(listener: (from: MemberNo) => void) {
+    this.transmission.onCredit = listener
+  }
+
+  /** Credit-class payload of `bytes` from that member has been dealt with and holds no memory now. */
+  consumed(from: MemberNo, bytes: number): void {
+    const link = this.links.get(from)
+    if (!link) return
+    link.creditConsumed += bytes
+    invariant(link.creditConsumed <= link.creditReceived, 'no more is consumed than has come')
+    if (link === this.home) this.transmission.granted(link, this.transmission.grantFor(link))
+    else this.transmission.grantDue(link)
+  }
+
+  /** Nothing for `to` is unsent or unacknowledged. */
+  idle(to: MemberNo): boolean {
+    const link = this.links.get(to)
+    return !link || (link.oldest === link.next && link.openBytes === 0)
+  }
+
+  /** Bytes for `to` that are unsent or unacknowledged: by it a background task holds back. */
+  backlog(to: MemberNo): number {
+    const link = this.links.get(to)
+    return link ? link.bytesInFlight + link.bytesWaiting + link.openBytes : 0
+  }
+
+  /** Ends all timers; nothing is received any more. */
+  stop(): void {
+    this.stopped = true
+    this.transmission.stop()
+    for (const link of this.links.values()) link.timer?.cancel()
+  }
+}
