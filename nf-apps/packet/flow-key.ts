@@ -1,7 +1,6 @@
-import { hashWords } from '../../placement/index.ts'
-import { Ip, V4_MAPPED } from './ip.ts'
-import { macAt } from './mac.ts'
-import { ETHER_ARP, NET_ARP, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
+import { hashWords } from '../../actors/index.ts'
+import { Ip } from './ip.ts'
+import { ETHER_ARP, NET_ARP, NET_IPV4, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
 import type { Packet } from './packet.ts'
 
 /** Stands for the EtherType of an 802.3 frame, and of a link that tells none. */
@@ -86,11 +85,11 @@ export function symmetricFlowOf(p: Packet): FlowKey {
   const key = p.symmetricFlow
   fill(key, p)
   key.forward = true
-  if (!inOrder(key.src, key.dst, key.srcPort, key.dstPort)) key.reverse()
+  if (!isOrdered(key)) key.reverse()
   return key
 }
 
-function fill(key: FlowKey, p: Packet): void {
+function fill(key: FlowKey, p: Packet): FlowKey {
   key.vlan = 0
   if (p.kind === NET_NONE) {
     setMac(key.src, p.srcMac)
@@ -99,13 +98,11 @@ function fill(key: FlowKey, p: Packet): void {
     key.src.copy(p.src)
     key.dst.copy(p.dst)
   }
-  key.srcPort = flowPort(p, p.srcPort)
-  key.dstPort = flowPort(p, p.dstPort)
+  const id = p.icmpId
+  key.srcPort = p.isFragment ? 0 : p.srcPort || id
+  key.dstPort = p.isFragment ? 0 : p.dstPort || id
   key.protocol = flowProtocol(p)
-}
-
-function flowPort(p: Packet, port: number): number {
-  return p.isFragment ? 0 : port || p.icmpId
+  return key
 }
 
 function flowProtocol(p: Packet): number {
@@ -118,6 +115,11 @@ function setMac(ip: Ip, mac: number): void {
   ip.set(0, 0, Math.floor(mac / 0x1_0000_0000), mac >>> 0)
 }
 
+/** Whether the lower (address, port) is the source. */
+export function isOrdered(key: FlowKey): boolean {
+  return inOrder(key.src, key.dst, key.srcPort, key.dstPort)
+}
+
 function inOrder(src: Ip, dst: Ip, srcPort: number, dstPort: number): boolean {
   if (src.a !== dst.a) return src.a < dst.a
   if (src.b !== dst.b) return src.b < dst.b
@@ -125,9 +127,6 @@ function inOrder(src: Ip, dst: Ip, srcPort: number, dstPort: number): boolean {
   if (src.d !== dst.d) return src.d < dst.d
   return srcPort <= dstPort
 }
-
-const scratch = new Uint32Array(10)
-const macs = [new Ip(), new Ip()] as const
 
 /**
  * Steering hash: decides the slot, and with it the instance, that gets a packet. It is the hash of
@@ -144,16 +143,16 @@ const macs = [new Ip(), new Ip()] as const
  * out: the two directions of a flow may carry different ones.
  */
 export function steeringHash(p: Packet): number {
-  if (p.kind === NET_NONE) {
-    setMac(macs[0], macAt(p.bytes, p.srcMacOffset))
-    setMac(macs[1], macAt(p.bytes, p.dstMacOffset))
-    return flowHash(macs[0], macs[1], 0, 0, flowProtocol(p))
+  if (p.kind === NET_IPV4 && !p.isFragment) {
+    // Most packets: without a detour over address objects, half the time.
+    const id = p.icmpId
+    return hashV4(p.src.d, p.dst.d, p.srcPort || id, p.dstPort || id, p.ipProtocol)
   }
-  const srcPort = flowPort(p, p.srcPort)
-  return flowHash(p.src, p.dst, srcPort, flowPort(p, p.dstPort), flowProtocol(p))
+  const { src, dst, srcPort, dstPort, protocol } = fill(scratchKey, p)
+  return flowHash(src, dst, srcPort, dstPort, protocol)
 }
 
-/** The symmetric hash of a flow; turning it round changes nothing. */
+/** The hash of a flow, the same for both directions. */
 export function flowHash(
   src: Ip,
   dst: Ip,
@@ -161,21 +160,44 @@ export function flowHash(
   dstPort: number,
   protocol: number,
 ): number {
+  if (src.v4 && dst.v4) return hashV4(src.d, dst.d, srcPort, dstPort, protocol)
   const forward = inOrder(src, dst, srcPort, dstPort)
   const low = forward ? src : dst
   const high = forward ? dst : src
   const w = scratch
-  w[0] = low.d
-  w[1] = high.d
-  w[2] = forward ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort
-  w[3] = protocol
-  // The other words of two IPv4 addresses say nothing.
-  if (low.c === V4_MAPPED && high.c === V4_MAPPED && low.v4 && high.v4) return hashWords(w, 4)
-  w[4] = low.a
-  w[5] = low.b
-  w[6] = low.c
-  w[7] = high.a
-  w[8] = high.b
-  w[9] = high.c
+  w[0] = low.a
+  w[1] = low.b
+  w[2] = low.c
+  w[3] = low.d
+  w[4] = high.a
+  w[5] = high.b
+  w[6] = high.c
+  w[7] = high.d
+  w[8] = forward ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort
+  w[9] = protocol
   return hashWords(w, 10)
+}
+
+const scratchKey = new FlowKey()
+const scratch = new Uint32Array(10)
+
+function hashV4(
+  src: number,
+  dst: number,
+  srcPort: number,
+  dstPort: number,
+  protocol: number,
+): number {
+  const w = scratch
+  if (src < dst || (src === dst && srcPort <= dstPort)) {
+    w[0] = src
+    w[1] = dst
+    w[2] = (srcPort << 16) | dstPort
+  } else {
+    w[0] = dst
+    w[1] = src
+    w[2] = (dstPort << 16) | srcPort
+  }
+  w[3] = protocol
+  return hashWords(w, 4)
 }

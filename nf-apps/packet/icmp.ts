@@ -2,17 +2,18 @@ import * as n from './numbers.ts'
 import type { Packet } from './packet.ts'
 
 /** Whether an ICMP message carries an identifier: echo, timestamp, information, address mask. */
-export function isIcmpQuery(protocol: number, type: number): boolean {
-  if (protocol === n.PROTO_ICMPV6) return type === 128 || type === 129
+export function isIcmpQuery(p: Packet): boolean {
+  if (!p.hasIcmp) return false
+  const type = p.icmpType
+  if (p.ipProtocol === n.PROTO_ICMPV6) return type === 128 || type === 129
   return type === 8 || type === 0 || (type >= 13 && type <= 18)
 }
 
 /** Whether an ICMP message speaks of another packet, whose beginning is its payload. */
 export function isIcmpError(p: Packet): boolean {
-  if (p.l4Offset < 0) return false
-  if (p.ipProtocol === n.PROTO_ICMPV6) return p.icmpType >= 1 && p.icmpType <= 4
-  if (p.ipProtocol !== n.PROTO_ICMP) return false
+  if (!p.hasIcmp) return false
   const type = p.icmpType
+  if (p.ipProtocol === n.PROTO_ICMPV6) return type >= 1 && type <= 4
   return type === 3 || type === 4 || type === 5 || type === 11 || type === 12
 }
 

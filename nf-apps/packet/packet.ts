@@ -1,17 +1,22 @@
 import { FlowKey } from './flow-key.ts'
+import { isIcmpQuery } from './icmp.ts'
 import { Ip } from './ip.ts'
 import { macAt } from './mac.ts'
 import * as n from './numbers.ts'
 import { parsePacket } from './parse.ts'
+import { u16, u32 } from './read.ts'
 
 /**
  * A view over the bytes of one packet, reused for the next: nothing is allocated per packet, so
  * whoever keeps a packet, its addresses or its flow keys beyond the turn calls `retain()` or
  * `clone()`. Offsets count from the start of `bytes`, lengths are in bytes.
  *
+ * What decides the way of a packet is parsed into fields when it is loaded; what stands at a fixed
+ * place of a header (TTL, TCP's numbers, …) is read from the bytes when asked for.
+ *
  * Any bytes are safe: the parser reads inside [start, end) only and never throws. What it could not
- * make sense of is told by `malformed`; the layers below that are filled in, and those above have
- * `l4Offset` −1. A field of a layer that the packet does not have is 0 (offsets: −1).
+ * make sense of is told by `malformed`; the layers below that are filled in. A field of a layer that
+ * the packet does not have, or not whole, is 0 (offsets: −1).
  */
 export class Packet {
   bytes: Uint8Array = new Uint8Array(0)
@@ -49,52 +54,28 @@ export class Packet {
   l3Offset = -1
   /** All of IP's header: with options (IPv4), with extension headers (IPv6). */
   headerLength = 0
-  /** Behind any extension headers; −1 where the packet is not IP. */
-  ipProtocol = -1
-  /** Or hop limit. */
-  ttl = 0
-  /** Or traffic class: DSCP and ECN, 8 bits. */
-  tos = 0
-  /** 32 bits in an IPv6 fragment header. */
-  ipId = 0
-  dontFragment = false
-  moreFragments = false
-  /** In bytes. */
-  fragmentOffset = 0
-  isFragment = false
   /** Header and payload as IP claims, which may be more than is captured. */
   totalLength = 0
-  /** Sender and target of an ARP message. */
+  /** Behind any extension headers; −1 where the packet is not IP. */
+  ipProtocol = -1
+  isFragment = false
+  /** In bytes. */
+  fragmentOffset = 0
+  /** Start of IPv6's fragment header. */
+  fragmentHeaderOffset = -1
+  /** Of an ARP message: the sender's and the target's. */
   readonly src = new Ip()
   readonly dst = new Ip()
 
-  /** Start of the transport header; −1 in a fragment but the first, and where it is cut off. */
+  /** Start of the transport header; −1 in a fragment but the first, and where it is not whole. */
   l4Offset = -1
+  /** Known also of a header that is cut off behind them. */
   srcPort = 0
   dstPort = 0
-  seq = 0
-  ack = 0
-  /** Of TCP: TCP_FIN … TCP_CWR. */
-  flags = 0
-  window = 0
-  urgent = 0
-  tcpHeaderLength = 0
-  tcpOptionsOffset = -1
-  /** As UDP claims. */
-  udpLength = 0
-  icmpType = 0
-  icmpCode = 0
-  /** Identifier of an ICMP query and its answer (echo, timestamp, …), which is its port, so to say. */
-  icmpId = 0
-  icmpSequence = 0
 
   /** What is left behind all headers, bounded by IP's length, UDP's and the capture. */
   payloadOffset = 0
   payloadEnd = 0
-
-  arpOperation = 0
-  arpSenderMacOffset = -1
-  arpTargetMacOffset = -1
 
   /** Filled by `flowOf`. */
   readonly flow = new FlowKey()
@@ -146,10 +127,6 @@ export class Packet {
     return this.wireLength
   }
 
-  get dscp(): number {
-    return this.tos >>> 2
-  }
-
   get payloadLength(): number {
     return this.payloadEnd - this.payloadOffset
   }
@@ -170,12 +147,119 @@ export class Packet {
     return macAt(this.bytes, this.dstMacOffset)
   }
 
+  get arpOperation(): number {
+    return this.kind === n.NET_ARP && this.l3Offset >= 0 ? u16(this.bytes, this.l3Offset + 6) : 0
+  }
+
   get arpSenderMac(): number {
-    return macAt(this.bytes, this.arpSenderMacOffset)
+    return this.hasArp ? macAt(this.bytes, this.l3Offset + 8) : 0
   }
 
   get arpTargetMac(): number {
-    return macAt(this.bytes, this.arpTargetMacOffset)
+    return this.hasArp ? macAt(this.bytes, this.l3Offset + 18) : 0
+  }
+
+  private get hasArp(): boolean {
+    return this.kind === n.NET_ARP && this.headerLength > 0
+  }
+
+  /** Or traffic class: DSCP and ECN, 8 bits. */
+  get tos(): number {
+    if (this.kind === n.NET_IPV4) return this.bytes[this.l3Offset + 1]!
+    return this.kind === n.NET_IPV6 ? (u16(this.bytes, this.l3Offset) >>> 4) & 255 : 0
+  }
+
+  get dscp(): number {
+    return this.tos >>> 2
+  }
+
+  /** Or hop limit. */
+  get ttl(): number {
+    if (this.kind === n.NET_IPV4) return this.bytes[this.l3Offset + 8]!
+    return this.kind === n.NET_IPV6 ? this.bytes[this.l3Offset + 7]! : 0
+  }
+
+  /** 16 bits in IPv4, 32 in IPv6's fragment header. */
+  get ipId(): number {
+    if (this.kind === n.NET_IPV4) return u16(this.bytes, this.l3Offset + 4)
+    return this.fragmentHeaderOffset < 0 ? 0 : u32(this.bytes, this.fragmentHeaderOffset + 4)
+  }
+
+  get dontFragment(): boolean {
+    return this.kind === n.NET_IPV4 && (this.bytes[this.l3Offset + 6]! & 0x40) !== 0
+  }
+
+  get moreFragments(): boolean {
+    if (this.kind === n.NET_IPV4) return (this.bytes[this.l3Offset + 6]! & 0x20) !== 0
+    return this.fragmentHeaderOffset >= 0 && (this.bytes[this.fragmentHeaderOffset + 3]! & 1) !== 0
+  }
+
+  /** Whether there is a whole TCP header: the fields up to `tcpOptionsOffset` are its. */
+  get hasTcp(): boolean {
+    return this.ipProtocol === n.PROTO_TCP && this.l4Offset >= 0
+  }
+
+  get seq(): number {
+    return this.hasTcp ? u32(this.bytes, this.l4Offset + 4) : 0
+  }
+
+  get ack(): number {
+    return this.hasTcp ? u32(this.bytes, this.l4Offset + 8) : 0
+  }
+
+  /** TCP_FIN … TCP_CWR. */
+  get flags(): number {
+    return this.hasTcp ? this.bytes[this.l4Offset + 13]! : 0
+  }
+
+  get window(): number {
+    return this.hasTcp ? u16(this.bytes, this.l4Offset + 14) : 0
+  }
+
+  get urgent(): number {
+    return this.hasTcp ? u16(this.bytes, this.l4Offset + 18) : 0
+  }
+
+  /** With options. */
+  get tcpHeaderLength(): number {
+    return this.hasTcp ? (this.bytes[this.l4Offset + 12]! >>> 4) << 2 : 0
+  }
+
+  /** The options end where the payload begins. */
+  get tcpOptionsOffset(): number {
+    return this.hasTcp ? this.l4Offset + 20 : -1
+  }
+
+  get hasUdp(): boolean {
+    return this.ipProtocol === n.PROTO_UDP && this.l4Offset >= 0
+  }
+
+  /** Header and payload, as UDP claims. */
+  get udpLength(): number {
+    return this.hasUdp ? u16(this.bytes, this.l4Offset + 4) : 0
+  }
+
+  /** ICMP of IPv4 or of IPv6. */
+  get hasIcmp(): boolean {
+    const protocol = this.ipProtocol
+    return this.l4Offset >= 0 && (protocol === n.PROTO_ICMP || protocol === n.PROTO_ICMPV6)
+  }
+
+  get icmpType(): number {
+    return this.hasIcmp ? this.bytes[this.l4Offset]! : 0
+  }
+
+  get icmpCode(): number {
+    return this.hasIcmp ? this.bytes[this.l4Offset + 1]! : 0
+  }
+
+  /** Identifier of an ICMP query and its answer (echo, timestamp, …): its port, so to say. */
+  get icmpId(): number {
+    return isIcmpQuery(this) ? u16(this.bytes, this.l4Offset + 4) : 0
+  }
+
+  get icmpSequence(): number {
+    return isIcmpQuery(this) ? u16(this.bytes, this.l4Offset + 6) : 0
   }
 
   /** Fills all fields below `hash` from the bytes; called by `load`, and after a change to them. */

@@ -1,7 +1,7 @@
-import { isIcmpQuery } from './icmp.ts'
 import { V4_MAPPED } from './ip.ts'
 import * as n from './numbers.ts'
 import type { Packet } from './packet.ts'
+import { u16, u32 } from './read.ts'
 
 // Each parser below returns the cause why it could not go on, or FINE. It has then filled in what it
 // could read. All reads are below `p.end`, or `p.payloadEnd`, which is never above it.
@@ -12,14 +12,6 @@ const TAGS_MAX = 16
 const EXTENSIONS_MAX = 32
 /** EtherTypes begin here; below stands the length of an 802.3 frame. */
 const ETHER_TYPE_MIN = 0x600
-
-function u16(b: Uint8Array, i: number): number {
-  return (b[i]! << 8) | b[i + 1]!
-}
-
-function u32(b: Uint8Array, i: number): number {
-  return ((b[i]! << 24) | (b[i + 1]! << 16) | (b[i + 2]! << 8) | b[i + 3]!) >>> 0
-}
 
 /** Fills all fields of a packet that follow from its bytes. */
 export function parsePacket(p: Packet): void {
@@ -152,14 +144,9 @@ function parseIPv4(p: Packet, at: number): number {
   p.l3Offset = at
   const headerLength = (b[at]! & 15) << 2
   p.headerLength = headerLength
-  p.tos = b[at + 1]!
-  p.ipId = u16(b, at + 4)
   const fragment = u16(b, at + 6)
-  p.dontFragment = (fragment & 0x4000) !== 0
-  p.moreFragments = (fragment & 0x2000) !== 0
   p.fragmentOffset = (fragment & 0x1fff) << 3
   p.isFragment = (fragment & 0x3fff) !== 0
-  p.ttl = b[at + 8]!
   p.ipProtocol = b[at + 9]!
   p.src.set(0, 0, V4_MAPPED, u32(b, at + 12))
   p.dst.set(0, 0, V4_MAPPED, u32(b, at + 16))
@@ -189,8 +176,6 @@ function parseIPv6(p: Packet, at: number): number {
   p.kind = n.NET_IPV6
   p.l3Offset = at
   p.headerLength = 40
-  p.tos = (u16(b, at) >>> 4) & 255
-  p.ttl = b[at + 7]!
   p.src.set(u32(b, at + 8), u32(b, at + 12), u32(b, at + 16), u32(b, at + 20))
   p.dst.set(u32(b, at + 24), u32(b, at + 28), u32(b, at + 32), u32(b, at + 36))
   const next = b[at + 6]!
@@ -244,11 +229,10 @@ function extensionLength(type: number, field: number): number {
 
 function readFragmentHeader(p: Packet, at: number): void {
   const word = u16(p.bytes, at + 2)
+  p.fragmentHeaderOffset = at
   p.fragmentOffset = word & 0xfff8
-  p.moreFragments = (word & 1) === 1
   // Offset 0 and no more to come is a whole packet all the same (RFC 6946).
   p.isFragment = (word & 0xfff9) !== 0
-  p.ipId = u32(p.bytes, at + 4)
 }
 
 function parseTransport(p: Packet, at: number): number {
@@ -269,49 +253,34 @@ function parseTransport(p: Packet, at: number): number {
 function parseTcp(p: Packet, at: number): number {
   const b = p.bytes
   const room = p.payloadEnd - at
-  if (room < 20) {
-    readStump(p, at, room)
-    return n.BAD_TCP_TRUNCATED
-  }
-  p.srcPort = u16(b, at)
-  p.dstPort = u16(b, at + 2)
-  p.seq = u32(b, at + 4)
-  p.ack = u32(b, at + 8)
-  const length = (b[at + 12]! >>> 4) << 2
-  p.tcpHeaderLength = length
-  p.flags = b[at + 13]!
-  p.window = u16(b, at + 14)
-  p.urgent = u16(b, at + 18)
+  readPorts(p, at, room)
   p.payloadOffset = p.payloadEnd
+  if (room < 20) return n.BAD_TCP_TRUNCATED
+  const length = (b[at + 12]! >>> 4) << 2
   if (length < 20) return n.BAD_TCP_HEADER_LENGTH
   if (length > room) return n.BAD_TCP_TRUNCATED
   p.l4Offset = at
-  p.tcpOptionsOffset = at + 20
   p.payloadOffset = at + length
   return n.FINE
 }
 
-/** Of a header that is cut off: an ICMP error quotes as little as 8 bytes of it (RFC 792). */
-function readStump(p: Packet, at: number, room: number): void {
-  p.payloadOffset = p.payloadEnd
+/** Also of a header that is cut off: an ICMP error quotes as little as 8 bytes of it (RFC 792). */
+function readPorts(p: Packet, at: number, room: number): void {
   if (room < 4) return
   p.srcPort = u16(p.bytes, at)
   p.dstPort = u16(p.bytes, at + 2)
-  if (room >= 8) p.seq = u32(p.bytes, at + 4)
 }
 
 function parseUdp(p: Packet, at: number): number {
   const room = p.payloadEnd - at
+  readPorts(p, at, room)
   if (room < 8) {
-    readStump(p, at, room)
+    p.payloadOffset = p.payloadEnd
     return n.BAD_UDP_TRUNCATED
   }
   p.l4Offset = at
-  p.srcPort = u16(p.bytes, at)
-  p.dstPort = u16(p.bytes, at + 2)
-  const length = u16(p.bytes, at + 4)
-  p.udpLength = length
   p.payloadOffset = at + 8
+  const length = u16(p.bytes, at + 4)
   if (length >= 8 && length <= room) p.payloadEnd = at + length
   // A datagram may well go on beyond what we have: in other fragments, or uncaptured.
   const claimed = p.l3Offset + p.totalLength - at
@@ -319,36 +288,25 @@ function parseUdp(p: Packet, at: number): number {
 }
 
 function parseIcmp(p: Packet, at: number): number {
-  const room = p.payloadEnd - at
-  p.payloadOffset = p.payloadEnd
-  if (room < 4) return n.BAD_ICMP_TRUNCATED
-  p.icmpType = p.bytes[at]!
-  p.icmpCode = p.bytes[at + 1]!
-  if (room < 8) return n.BAD_ICMP_TRUNCATED
-  p.l4Offset = at
-  p.payloadOffset = at + 8
-  if (!isIcmpQuery(p.ipProtocol, p.icmpType)) return n.FINE
-  p.icmpId = u16(p.bytes, at + 4)
-  p.icmpSequence = u16(p.bytes, at + 6)
-  return n.FINE
+  const whole = p.payloadEnd - at >= 8
+  p.l4Offset = whole ? at : -1
+  p.payloadOffset = whole ? at + 8 : p.payloadEnd
+  return whole ? n.FINE : n.BAD_ICMP_TRUNCATED
 }
 
 /** Only Ethernet and IPv4 addresses (6 and 4 bytes) are read; others are an `arp-format`. */
 function parseArp(p: Packet, at: number): number {
   const b = p.bytes
   p.kind = n.NET_ARP
-  p.l3Offset = at
   p.payloadOffset = p.end
   if (p.end - at < 8) return n.BAD_ARP_TRUNCATED
-  p.arpOperation = u16(b, at + 6)
+  p.l3Offset = at
   const lengths = u16(b, at + 4)
   if (u16(b, at + 2) !== n.ETHER_IPV4 || lengths !== 0x0604) return n.BAD_ARP_FORMAT
   if (p.end - at < 28) return n.BAD_ARP_TRUNCATED
   p.headerLength = 28
   p.totalLength = 28
-  p.arpSenderMacOffset = at + 8
   p.src.set(0, 0, V4_MAPPED, u32(b, at + 14))
-  p.arpTargetMacOffset = at + 18
   p.dst.set(0, 0, V4_MAPPED, u32(b, at + 24))
   p.payloadOffset = at + 28
   return n.FINE
@@ -366,12 +324,8 @@ function reset(p: Packet): void {
   p.l3Offset = -1
   p.headerLength = 0
   p.ipProtocol = -1
-  p.ttl = 0
-  p.tos = 0
-  p.ipId = 0
-  p.dontFragment = false
-  p.moreFragments = false
   p.fragmentOffset = 0
+  p.fragmentHeaderOffset = -1
   p.isFragment = false
   p.totalLength = 0
   p.src.set(0, 0, 0, 0)
@@ -379,21 +333,6 @@ function reset(p: Packet): void {
   p.l4Offset = -1
   p.srcPort = 0
   p.dstPort = 0
-  p.seq = 0
-  p.ack = 0
-  p.flags = 0
-  p.window = 0
-  p.urgent = 0
-  p.tcpHeaderLength = 0
-  p.tcpOptionsOffset = -1
-  p.udpLength = 0
-  p.icmpType = 0
-  p.icmpCode = 0
-  p.icmpId = 0
-  p.icmpSequence = 0
   p.payloadOffset = p.end
   p.payloadEnd = p.end
-  p.arpOperation = 0
-  p.arpSenderMacOffset = -1
-  p.arpTargetMacOffset = -1
 }
