@@ -264,10 +264,14 @@ export class Membership {
   private async fetchWanted(): Promise<void> {
     const have = () => (this.known?.view.epoch ?? 0) >= this.epochWanted
     try {
-      await this.retry(`view of epoch ${this.epochWanted}`, async () => {
-        if (!have()) await this.fetch()
-        return have() || undefined
-      })
+      await this.retry(
+        `view of epoch ${this.epochWanted}`,
+        async () => {
+          if (!have()) await this.fetch()
+          return have() || undefined
+        },
+        'timeout',
+      )
     } finally {
       // A frame that named an epoch that there is not must not spoil the next request.
       this.epochWanted = 0
@@ -302,7 +306,11 @@ export class Membership {
   }
 
   /** Tries until `once` answers something; undefined and a bus that is away mean: again, after a pause. */
-  private async retry<T>(what: string, once: () => Promise<T | undefined>): Promise<T> {
+  private async retry<T>(
+    what: string,
+    once: () => Promise<T | undefined>,
+    inVain: 'conflict' | 'timeout' = 'conflict',
+  ): Promise<T> {
     let failure: RehomeError | undefined
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       if (tries > 0) await this.pause(tries)
@@ -317,7 +325,7 @@ export class Membership {
       }
     }
     if (failure) throw failure
-    throw new RehomeError('conflict', `${what}: gave up after ${TRIES_MAX} tries`, { what })
+    throw new RehomeError(inVain, `${what}: gave up after ${TRIES_MAX} tries`, { what })
   }
 
   private pause(tries: number): Promise<void> {

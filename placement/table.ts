@@ -73,13 +73,17 @@ export function without(view: View, no: MemberNo, settled: Settled): View | unde
 
 /** Moves what has come to be movable. Undefined: nothing, so that nobody writes endless views. */
 export function rebalanced(view: View, settled: Settled): View | undefined {
-  const moves = plan(view.owner, view, (s) => isSettled(view, s, settled))
-  return moves.slots.length > 0 ? follow(view, view.members, view.nextNo, settled) : undefined
+  const { owner, since, members } = view
+  const some = countShares(owner, since, members, settled).some((s) => s.over > 0 && s.movable > 0)
+  return some ? follow(view, members, view.nextNo, settled) : undefined
 }
 
 /** How many slots have yet to move until the view is balanced and its leavers have none. */
 export function movesDue(view: View): number {
-  return plan(view.owner, view, () => true).slots.length
+  let due = 0
+  for (const share of countShares(view.owner, view.since, view.members, new Map()))
+    due += Math.max(0, share.over)
+  return due
 }
 
 /** Whether the owner is known to hold the slot's token. */
@@ -125,7 +129,9 @@ function follow(view: View, members: readonly Member[], nextNo: MemberNo, settle
       since[s] = epoch
     } else if (isSettled(view, s, settled) || !present.has(holder[s]!)) holder[s] = owner[s]!
   }
-  const { slots, takers } = plan(owner, { members }, (s) => isSettled(view, s, settled))
+  const shares = countShares(owner, since, members, settled)
+  const slots = pickSlots(owner, since, shares)
+  const takers = pickTakers(shares, slots.length)
   for (let i = 0; i < slots.length; i++) {
     const s = slots[i]!
     holder[s] = owner[s] === 0 ? takers[i]! : owner[s]!
@@ -135,49 +141,46 @@ function follow(view: View, members: readonly Member[], nextNo: MemberNo, settle
   return new View({ epoch, slotBits: view.slotBits, members, nextNo, owner, holder, since })
 }
 
-/** One owner's part in a plan. `over` is what it has to give; below 0, what it lacks. */
+/** One owner's part in a table. */
 interface Share {
   readonly no: MemberNo
+  /** Its slots that came to it no later than this epoch may move. */
+  readonly settled: number
   count: number
   movable: number
+  /** What it has to give, pinned slots included; below 0: what it lacks. */
   over: number
   /** Movable slots met so far, in slot order. */
   met: number
 }
 
-/** Which slots move, rising, and beside each who takes it. */
-interface Moves {
-  readonly slots: number[]
-  readonly takers: MemberNo[]
-}
-
-function plan(
+/** Every owner's share and every active instance's, nobody with anything over while none is active. */
+function countShares(
   owner: Uint32Array,
-  { members }: { readonly members: readonly Member[] },
-  settled: (slot: number) => boolean,
-): Moves {
-  const active = members.filter((m) => m.role === 'instance' && m.state === 'active')
-  if (active.length === 0) return { slots: [], takers: [] }
+  since: Uint32Array,
+  members: readonly Member[],
+  settled: Settled,
+): Share[] {
   const shares = new Map<MemberNo, Share>()
-  for (const m of active) shares.set(m.no, newShare(m.no))
-  for (let s = 0; s < owner.length; s++) {
-    let share = shares.get(owner[s]!)
-    if (!share) {
-      share = newShare(owner[s]!)
-      shares.set(share.no, share)
-    }
-    share.count++
-    if (owner[s] === 0 || settled(s)) share.movable++
+  const shareOf = (no: MemberNo): Share => {
+    const known = shares.get(no)
+    if (known) return known
+    const epoch = no === 0 ? Number.POSITIVE_INFINITY : (settled.get(no) ?? -1)
+    const share = { no, settled: epoch, count: 0, movable: 0, over: 0, met: 0 }
+    shares.set(no, share)
+    return share
   }
-  const receivers = active.map((m) => shares.get(m.no)!)
+  const active = members.filter((m) => m.role === 'instance' && m.state === 'active')
+  const receivers = active.map((m) => shareOf(m.no))
+  for (let s = 0; s < owner.length; s++) {
+    const share = shareOf(owner[s]!)
+    share.count++
+    if (since[s]! <= share.settled) share.movable++
+  }
+  if (active.length === 0) return [...shares.values()]
   for (const share of shares.values()) share.over = share.count
   setFairShares(receivers, owner.length)
-  const slots = pickSlots(owner, shares, settled)
-  return { slots, takers: pickTakers(receivers, slots.length) }
-}
-
-function newShare(no: MemberNo): Share {
-  return { no, count: 0, movable: 0, over: 0, met: 0 }
+  return [...shares.values()]
 }
 
 /**
@@ -192,16 +195,14 @@ function setFairShares(instances: readonly Share[], slots: number): void {
   for (const share of nearest) share.over = share.count - low - (rest-- > 0 ? 1 : 0)
 }
 
-/** What is over, as far as it may move; each owner's picks lie evenly among its slots. */
-function pickSlots(
-  owner: Uint32Array,
-  shares: ReadonlyMap<MemberNo, Share>,
-  settled: (slot: number) => boolean,
-): number[] {
+/** What is over, as far as it may move, rising; each owner's picks lie evenly among its slots. */
+function pickSlots(owner: Uint32Array, since: Uint32Array, shares: readonly Share[]): number[] {
+  const givers = new Map<MemberNo, Share>()
+  for (const share of shares) if (share.over > 0) givers.set(share.no, share)
   const picks: number[] = []
   for (let s = 0; s < owner.length; s++) {
-    const share = shares.get(owner[s]!)!
-    if (share.over <= 0 || (owner[s] !== 0 && !settled(s))) continue
+    const share = givers.get(owner[s]!)
+    if (!share || since[s]! > share.settled) continue
     const give = Math.min(share.over, share.movable)
     const before = Math.floor((share.met * give) / share.movable)
     if (Math.floor((++share.met * give) / share.movable) > before) picks.push(s)
@@ -210,8 +211,8 @@ function pickSlots(
 }
 
 /** Who takes `n` slots, one after the other: always one of those with the fewest, in turns. */
-function pickTakers(instances: readonly Share[], n: number): MemberNo[] {
-  const needy = instances.filter((s) => s.over < 0)
+function pickTakers(shares: readonly Share[], n: number): MemberNo[] {
+  const needy = shares.filter((s) => s.over < 0)
   needy.sort((a, b) => a.count - b.count || a.no - b.no)
   const takers: MemberNo[] = []
   for (let level = needy[0]?.count ?? 0; takers.length < n; level++)

@@ -96,7 +96,7 @@ export class View {
  * epoch, so the distinct pairs stand once, and for each slot the index of its pair, in as few bits as there are pairs.
  * Holders are written only where they are not the owner. 16,384 slots and 1,000 members come to some 55 KB.
  */
-export function encodeView(view: View): Uint8Array {
+export function encodeView(view: ViewParts): Uint8Array {
   const w = new ByteWriter(4096)
   w.u16(PROTOCOL_VERSION)
   putVar(w, view.epoch)
