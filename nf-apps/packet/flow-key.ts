@@ -1,4 +1,4 @@
-import { hashWords } from '../../actors/index.ts'
+import { hashWords } from '../../placement/index.ts'
 import { Ip } from './ip.ts'
 import { ETHER_ARP, NET_ARP, NET_IPV4, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
 import type { Packet } from './packet.ts'

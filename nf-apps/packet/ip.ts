@@ -1,4 +1,4 @@
-import { RehomeError } from '../../actors/index.ts'
+import { RehomeError } from '../../bus/index.ts'
 
 /** The third word of an IPv4 address in IPv6 clothes, ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
 export const V4_MAPPED = 0xffff

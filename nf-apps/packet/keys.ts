@@ -1,4 +1,6 @@
-import { hashWords, type KeyType, mix, RehomeError } from '../../actors/index.ts'
+import type { KeyType } from '../../actors/index.ts'
+import { RehomeError } from '../../bus/index.ts'
+import { hashWords, mix } from '../../placement/index.ts'
 import { FlowKey, flowHash, isOrdered } from './flow-key.ts'
 import { Ip } from './ip.ts'
 import { macText, parseMac } from './mac.ts'

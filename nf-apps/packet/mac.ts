@@ -1,4 +1,4 @@
-import { RehomeError } from '../../actors/index.ts'
+import { RehomeError } from '../../bus/index.ts'
 
 /** The MAC address at `at` as a 48-bit number, 0 where there is none (`at` negative). */
 export function macAt(bytes: Uint8Array, at: number): number {
