@@ -99,9 +99,16 @@ export const Kind = {
     'collector',
     'instance',
     'all actors of a type, in the slots you own',
-    'VALUE each, then COLLECTED',
+    'FOUND each, and COLLECTED',
   ),
-  COLLECTED: kind('COLLECTED', 'instance', 'collector', 'how many VALUEs there are to come', '–'),
+  FOUND: kind('FOUND', 'home', 'collector', 'one of the actors, or: it has ended', '–'),
+  COLLECTED: kind(
+    'COLLECTED',
+    'instance',
+    'collector',
+    'how many FOUNDs there are, for how many slots',
+    '–',
+  ),
   PULL: kind(
     'PULL',
     'new slot owner',

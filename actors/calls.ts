@@ -1,0 +1,252 @@
+import { type ByteReader, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
+import type { Core } from './core.ts'
+import type { Homes } from './homes.ts'
+import { ENTRY } from './layout.ts'
+import type { RuntimeMethod, RuntimeType } from './runtime-type.ts'
+import type { Row } from './table.ts'
+import { readArgs, readValue, writeArgs, writeValue } from './values.ts'
+
+/** Names on the wire of what every multi-writer type has besides its methods. */
+const REMOVE = 0xff
+const CREATE = 0xfe
+
+const OK = 0
+const THROWN = 1
+
+/** A plain call as its caller holds it. */
+export interface Call {
+  readonly type: RuntimeType
+  readonly hash: number
+  readonly words: Uint32Array
+  readonly method: number
+  readonly args: readonly unknown[]
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  readonly since: number
+  to: MemberNo
+  /** The caller has its answer (an error, too late); what may still come is dropped. */
+  over: boolean
+  /** Told when the answer is there: updates wait behind this call. */
+  readonly answered: (() => void) | undefined
+}
+
+/**
+ * Plain calls to multi-writer actors: run at the slot owner, which is their home, exactly once. One that
+ * meets somebody else is rejected, never forwarded, and sent again by its caller (rule 11).
+ */
+export class Calls {
+  /** What was deferred must be judged again: its actor has ended meanwhile. */
+  judgeAgain: (kind: number, payload: Uint8Array) => void = () => {}
+  /** Puts a call behind the caller's own updates of that actor, if there are any. */
+  goesBehind: (call: Call) => boolean = () => false
+
+  private readonly core: Core
+  private readonly homes: Homes
+  private readonly pending: (Call | undefined)[] = []
+  private readonly freeIds: number[] = []
+  /** Calls that found no credit, in order. */
+  private stalled: Call[] = []
+
+  constructor(core: Core, homes: Homes) {
+    this.core = core
+    this.homes = homes
+  }
+
+  // ---- the caller's side ----
+
+  /** The result at once if the actor is here, else a promise of it. */
+  call(type: RuntimeType, key: unknown, method: RuntimeMethod, args: readonly unknown[]): unknown {
+    const hash = this.core.address(type, key)
+    const row = this.homes.rowHere(type, hash)
+    if (row >= 0) return this.run(type, row, method, args)
+    return this.send(type, hash, method.index, args)
+  }
+  create(type: RuntimeType, key: unknown): Promise<unknown> {
+    return this.send(type, this.core.address(type, key), CREATE, [])
+  }
+  remove(type: RuntimeType, key: unknown): Promise<unknown> {
+    return this.send(type, this.core.address(type, key), REMOVE, [])
+  }
+
+  private send(
+    type: RuntimeType,
+    hash: number,
+    method: number,
+    args: readonly unknown[],
+  ): Promise<unknown> {
+    const words = type.words.slice()
+    const since = this.core.clock.now()
+    return new Promise((resolve, reject) => {
+      const what = { type, hash, words, method, args, resolve, reject, since, to: 0, over: false }
+      const call: Call = { ...what, answered: undefined }
+      if (!this.goesBehind(call)) this.post(call)
+    })
+  }
+
+  /** Sends a call, or keeps it until there is credit. */
+  post(call: Call): void {
+    const { core } = this
+    call.to = core.owner(call.hash)
+    if (this.stalled.length > 0 || core.out.creditLeft(call.to) <= 0) this.stalled.push(call)
+    else this.transmit(call)
+  }
+
+  private transmit(call: Call): void {
+    const { core } = this
+    const id = this.freeIds.pop() ?? this.pending.length
+    this.pending[id] = call
+    if (call.to !== core.self) core.stats.plainOut++
+    const w = core.about(call.to, Kind.CALL, call.type, call.hash, call.words)
+    w.u32(core.self)
+    w.u32(id)
+    w.u8(call.method)
+    writeArgs(w, call.args)
+    core.out.end()
+  }
+
+  /** Credit is back. */
+  resume(): void {
+    const stalled = this.stalled
+    this.stalled = []
+    for (const call of stalled) this.post(call)
+  }
+  get stalledCount(): number {
+    return this.stalled.length
+  }
+
+  onReply(r: ByteReader): void {
+    const id = r.u32()
+    const call = this.pending[id]
+    if (!call) throw new RehomeError('bad-frame', 'a reply to no call', { id })
+    const status = r.u8()
+    const value = readValue(r)
+    this.pending[id] = undefined
+    this.freeIds.push(id)
+    if (!call.over && status === OK) call.resolve(value)
+    else if (!call.over) {
+      call.reject(new RehomeError('handler', String(value), { type: call.type.name }))
+    }
+    call.answered?.()
+  }
+
+  /** REJECT: nothing ran; the view that the rejecting frame spoke of is ours by now, so the next try mends it. */
+  onReject(payload: ByteReader): void {
+    const { core } = this
+    const start = payload.pos
+    const type = core.type(payload)
+    const hash = payload.u32()
+    type.readWords(payload)
+    payload.u32()
+    const call = this.pending[payload.u32()]
+    if (!call) throw new RehomeError('bad-frame', 'a rejection of no call')
+    core.stats.rejected++
+    call.to = core.owner(hash)
+    const w = core.out.begin(call.to, Kind.CALL)
+    w.raw(payload.bytes.subarray(start, payload.end))
+    core.out.end()
+  }
+
+  // ---- the slot owner's side; the key is in `type.words` ----
+
+  serve(type: RuntimeType, hash: number, r: ByteReader, payload: Uint8Array): void {
+    const by = r.u32()
+    const id = r.u32()
+    const method = r.u8()
+    const args = readArgs(r)
+    if (method >= CREATE && !this.exists(type, hash)) {
+      if (method === CREATE) this.homes.ownActivation(type, hash, never)
+      return this.reply(by, id, OK, method === CREATE)
+    }
+    const again = () => {
+      const copy = payload.slice() // the frame's bytes are gone by then
+      return (row: Row) => {
+        if (row < 0) this.judgeAgain(Kind.CALL, copy)
+        else this.answer(type, row, by, id, method, args)
+      }
+    }
+    const row = this.homes.ownActivation(type, hash, again)
+    if (row >= 0) this.answer(type, row, by, id, method, args)
+  }
+
+  private exists(type: RuntimeType, hash: number): boolean {
+    const row = type.table.find(hash, type.words)
+    return row >= 0 && type.table.get(row, ENTRY) !== 0
+  }
+
+  private answer(
+    type: RuntimeType,
+    row: Row,
+    by: MemberNo,
+    id: number,
+    method: number,
+    args: readonly unknown[],
+  ): void {
+    if (method === CREATE) return this.reply(by, id, OK, false)
+    if (method === REMOVE) {
+      this.homes.removeActivation(type, row)
+      return this.reply(by, id, OK, true)
+    }
+    let result: unknown
+    try {
+      result = this.run(type, row, type.method(method), args)
+    } catch (error) {
+      return this.reply(by, id, THROWN, error instanceof Error ? error.message : String(error))
+    }
+    this.reply(by, id, OK, result)
+  }
+
+  /** A method over the activation: it is synchronous and calls no actors (rule 20). */
+  run(type: RuntimeType, row: Row, method: RuntimeMethod, args: readonly unknown[]): unknown {
+    const { core } = this
+    const { cursor } = type
+    type.table.aim(cursor, row)
+    const outer = core.inTurn
+    core.inTurn = true
+    try {
+      if (args.length === 0) return method.run(cursor)
+      if (args.length === 1) return method.run(cursor, args[0])
+      return method.run(cursor, ...args)
+    } finally {
+      core.inTurn = outer
+    }
+  }
+
+  private reply(to: MemberNo, id: number, status: number, value: unknown): void {
+    const w = this.core.out.begin(to, Kind.REPLY)
+    w.u32(id)
+    w.u8(status)
+    writeValue(w, value)
+    this.core.out.end()
+  }
+
+  // ---- time and loss ----
+
+  timeOut(before: number): void {
+    for (const call of this.pending) {
+      if (call && !call.over && call.since <= before)
+        this.giveUp(call, 'timeout', 'no answer in time')
+    }
+  }
+
+  /** The member that should answer is gone for good: whether the call ran is not known. */
+  memberGone(no: MemberNo): void {
+    this.pending.forEach((call, id) => {
+      if (call?.to !== no) return
+      if (!call.over) this.giveUp(call, 'peer-gone', 'the instance that ran the call is gone')
+      this.pending[id] = undefined
+      this.freeIds.push(id)
+      call.answered?.()
+    })
+  }
+
+  private giveUp(call: Call, code: 'timeout' | 'peer-gone', why: string): void {
+    call.over = true
+    call.reject(new RehomeError(code, why, { type: call.type.name, to: call.to }, 'indefinite'))
+  }
+
+  get idle(): boolean {
+    return this.stalled.length === 0 && this.pending.length === this.freeIds.length
+  }
+}
+
+const never = () => () => {}

@@ -1,0 +1,197 @@
+import {
+  type ByteReader,
+  type ByteWriter,
+  type Clock,
+  Kind,
+  type MemberNo,
+  RehomeError,
+} from '../bus/index.ts'
+import { mix, type Sender, type Slots, slotOf, type View } from '../placement/index.ts'
+import { ACTIVATION, ENTRY, HASH, HOME } from './layout.ts'
+import type { RuntimeType } from './runtime-type.ts'
+import type { Row } from './table.ts'
+
+/** How the actors of an NF are spread: see DESIGN, "affinity". */
+export type PlacementKind = 'aligned' | 'spread'
+/** Where state lives: in the shared space, or (the traditional NF) in each instance alone. */
+export type StateModel = 'shared' | 'local-only'
+
+/** Figures of an instance's actors; all count from its start. */
+export interface SpaceStats {
+  rehomedIn: number
+  rehomedOut: number
+  plainOut: number
+  stale: number
+  staleHits: number
+  untether: number
+  untetherMerged: number
+  untetherApplied: number
+  /** Updates that were lost with the instance that had them. */
+  untetherLost: number
+  rejected: number
+  expired: number
+}
+
+export interface Limits {
+  /** An untethered update leaves within this time (ms). */
+  readonly flushMs: number
+  /** Unmerged updates that may wait for one actor, and actors that may have any; beyond, packets are held back. */
+  readonly outboxUpdatesMax: number
+  readonly outboxesMax: number
+  /** Values kept for stale reads. */
+  readonly staleValuesMax: number
+  /** A turn, call or read that has not been answered by then ends in an error (ms). */
+  readonly waitMs: number
+  /** Records of a page are 2^pageBits: large pages cost memory in small clusters, small ones time. */
+  readonly pageBits: number
+}
+export const defaultLimits: Limits = {
+  flushMs: 10,
+  outboxUpdatesMax: 1024,
+  outboxesMax: 65_536,
+  staleValuesMax: 65_536,
+  waitMs: 30_000,
+  pageBits: 12,
+}
+
+/** Where a type's hash is mixed again under spread placement. */
+const SPREAD_SALT = 0x5bd1e995
+
+/**
+ * What the parts of the actor space share: the types and their tables, the slots, the way out, the clock.
+ * No I/O, no clock and no randomness of its own.
+ */
+export class Core {
+  readonly self: MemberNo
+  readonly types: readonly RuntimeType[]
+  readonly slots: Slots
+  readonly out: Sender & {
+    creditLeft(to: MemberNo): number
+    consumed(from: MemberNo, n: number): void
+  }
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly model: StateModel
+  readonly stats: SpaceStats = {
+    rehomedIn: 0,
+    rehomedOut: 0,
+    plainOut: 0,
+    stale: 0,
+    staleHits: 0,
+    untether: 0,
+    untetherMerged: 0,
+    untetherApplied: 0,
+    untetherLost: 0,
+    rejected: 0,
+    expired: 0,
+  }
+  view: View | undefined
+  /** Packet time (µs) of the packet that is being handled: what expiry goes by. */
+  packetUs = 0
+  /** A turn is running: no other may begin inside it (rule 20). */
+  inTurn = false
+  private readonly spread: boolean
+  private requests = 0
+
+  constructor(o: {
+    self: MemberNo
+    types: readonly RuntimeType[]
+    slots: Slots
+    out: Core['out']
+    clock: Clock
+    limits: Limits
+    placement: PlacementKind
+    model: StateModel
+  }) {
+    this.self = o.self
+    this.types = o.types
+    this.slots = o.slots
+    this.out = o.out
+    this.clock = o.clock
+    this.limits = o.limits
+    this.spread = o.placement === 'spread'
+    this.model = o.model
+  }
+
+  /** Writes the key's words into the type's buffer; answers the hash that places it. */
+  address(type: RuntimeType, key: unknown): number {
+    const hash = type.key.write(key, type.words)
+    return this.spread ? mix(hash ^ SPREAD_SALT) : hash
+  }
+
+  slot(hash: number): number {
+    return slotOf(hash, this.slots.slotBits)
+  }
+  owner(hash: number): MemberNo {
+    const { view } = this
+    if (!view) throw new RehomeError('not-ready', 'this instance has no view yet')
+    return view.owner[this.slot(hash)]!
+  }
+
+  type(r: ByteReader): RuntimeType {
+    const id = r.u8()
+    const type = this.types[id]
+    if (!type) throw new RehomeError('bad-frame', `no actor type ${id}`)
+    return type
+  }
+
+  /** A message about the actor in `type.words` to its slot owner, or to whoever the view says it is by then. */
+  toOwner(kind: number, type: RuntimeType, hash: number, words: Uint32Array): ByteWriter {
+    return this.about(this.owner(hash), kind, type, hash, words)
+  }
+  about(
+    to: MemberNo,
+    kind: number,
+    type: RuntimeType,
+    hash: number,
+    words: Uint32Array,
+  ): ByteWriter {
+    const w = this.out.begin(to, kind)
+    type.writeKey(w, hash, words)
+    return w
+  }
+
+  nextRequest(): number {
+    this.requests = (this.requests + 1) >>> 0 || 1
+    return this.requests
+  }
+
+  /** The record of a key, made if there is none. The key's words are in `type.words`. */
+  rowFor(type: RuntimeType, hash: number): Row {
+    const row = type.table.find(hash, type.words)
+    return row >= 0 ? row : type.table.insert(hash, type.words)
+  }
+
+  /** Frees a record that says nothing any more. */
+  tidy(type: RuntimeType, row: Row): void {
+    const { table } = type
+    type.settleAffair(row)
+    if (table.get(row, ACTIVATION) || table.get(row, ENTRY) || type.affairOf(row)) return
+    table.delete(row)
+  }
+
+  /** Notes in the directory that the actor's home is `home`, by a move with a new number. */
+  name(type: RuntimeType, row: Row, home: MemberNo): number {
+    const number = this.slots.nextNumber(this.slot(type.table.get(row, HASH)))
+    type.table.set(row, ENTRY, number)
+    type.table.set(row, HOME, home)
+    return number
+  }
+
+  /** Begins an activation; its state is to be reset or decoded by the caller. */
+  activate(type: RuntimeType, row: Row, number: number): void {
+    type.table.set(row, ACTIVATION, number)
+    type.table.activations++
+  }
+  deactivate(type: RuntimeType, row: Row): void {
+    type.table.set(row, ACTIVATION, 0)
+    type.table.activations--
+  }
+
+  /** An activation's name in the cluster for good: numbers are never given twice in a slot. */
+  activationId(hash: number, number: number): number {
+    return this.slot(hash) * 2 ** 32 + number
+  }
+}
+
+export { Kind }

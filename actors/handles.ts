@@ -1,0 +1,122 @@
+import type { Calls } from './calls.ts'
+import type { Collects } from './collects.ts'
+import type { Homes } from './homes.ts'
+import { ACTIVATION } from './layout.ts'
+import type { Reads } from './reads.ts'
+import type { AnyState, RuntimeMethod, RuntimeType, Waiter } from './runtime-type.ts'
+import type { Updates } from './updates.ts'
+
+interface Parts {
+  readonly homes: Homes
+  readonly calls: Calls
+  readonly updates: Updates
+  readonly reads: Reads
+  readonly collects: Collects
+}
+
+type StubClass = new (key: unknown) => object
+
+/**
+ * What a handler reaches the actors of one type by (`SingleWriter` and `MultiWriter` in stub.ts give it its types).
+ * `at` makes a stub: a small object that holds the key, of a class that has the type's methods.
+ */
+export function handleOf(type: RuntimeType, parts: Parts): object {
+  const handle =
+    type.writers === 'single' ? new SingleHandle(type, parts) : new MultiHandle(type, parts)
+  if (type.key.name !== 'only') return handle
+  // A type of one actor: the handle is its stub as well.
+  const stub = handle.at('only')
+  for (const method of type.methods) {
+    const call = Reflect.get(stub, method.name)
+    Object.defineProperty(handle, method.name, { value: call.bind(stub) })
+  }
+  return handle
+}
+
+abstract class Handle {
+  protected readonly type: RuntimeType
+  protected readonly parts: Parts
+  private readonly Stub: StubClass
+
+  constructor(type: RuntimeType, parts: Parts) {
+    this.type = type
+    this.parts = parts
+    this.Stub = stubClass(type, parts)
+  }
+
+  at(key: unknown): object {
+    return new this.Stub(key)
+  }
+  lookup(key: unknown): unknown {
+    return this.parts.reads.lookup(this.type, key)
+  }
+  all(): Promise<unknown> {
+    return this.parts.collects.all(this.type)
+  }
+  *local(): Iterable<{ key: unknown; state: AnyState }> {
+    const { type } = this
+    for (let row = 0; row < type.table.rowsEnd; row++) {
+      if (type.table.get(row, ACTIVATION) === 0) continue
+      type.table.keyOf(row, type.words)
+      const key = type.key.read(type.words, 0)
+      yield { key, state: type.snapshot(row) }
+    }
+  }
+}
+
+class SingleHandle extends Handle {
+  with(key: unknown, turn: Waiter['turn']): unknown {
+    return this.parts.homes.turn(this.type, key, turn, false)
+  }
+  ifPresent(key: unknown, turn: Waiter['turn']): unknown {
+    return this.parts.homes.turn(this.type, key, turn, true)
+  }
+  remove(key: unknown): unknown {
+    return this.parts.homes.remove(this.type, key)
+  }
+}
+
+class MultiHandle extends Handle {
+  create(key: unknown): unknown {
+    return this.parts.calls.create(this.type, key)
+  }
+  remove(key: unknown): unknown {
+    return this.parts.calls.remove(this.type, key)
+  }
+}
+
+/** One class a type, so that its methods stay monomorphic. */
+function stubClass(type: RuntimeType, parts: Parts): StubClass {
+  class ActorStub {
+    readonly key: unknown
+    constructor(key: unknown) {
+      this.key = key
+    }
+  }
+  for (const method of type.methods) {
+    Object.defineProperty(ActorStub.prototype, method.name, { value: invoker(type, parts, method) })
+  }
+  return ActorStub
+}
+
+function invoker(type: RuntimeType, parts: Parts, method: RuntimeMethod): unknown {
+  const { homes, calls, updates, reads } = parts
+  if (method.access === 'untether') {
+    return function (this: { key: unknown }, x: unknown) {
+      updates.update(type, this.key, method, x)
+    }
+  }
+  if (method.access === 'stale') {
+    return function (this: { key: unknown }, ...args: unknown[]) {
+      return reads.stale(type, this.key, method, args)
+    }
+  }
+  if (type.writers === 'multi') {
+    return function (this: { key: unknown }, ...args: unknown[]) {
+      return calls.call(type, this.key, method, args)
+    }
+  }
+  return function (this: { key: unknown }, ...args: unknown[]) {
+    return homes.turn(type, this.key, (state) => method.run(state!, ...args), false)
+  }
+}

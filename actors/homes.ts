@@ -1,0 +1,655 @@
+import {
+  type ByteReader,
+  type ByteWriter,
+  invariant,
+  Kind,
+  type MemberNo,
+  RehomeError,
+} from '../bus/index.ts'
+import { DUE, HELD } from '../placement/index.ts'
+import type { Core } from './core.ts'
+import { ACTIVATION, AFFAIR, ENTRY, HASH, HOME } from './layout.ts'
+import type { Affair, AnyState, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
+import type { MaybePromise } from './stub.ts'
+import type { Row } from './table.ts'
+
+/**
+ * Where actors are, and how they move.
+ *
+ * The slot owner keeps a directory: which instance is an actor's home, by the move of which number. It
+ * serialises the moves: on ACQUIRE it names the asker the new home at once and orders the one before to send
+ * the state (TRANSFER m→n); the next ACQUIRE goes to that new home, which keeps the order until the state has
+ * come. So waiters queue along a chain of homes, any number of them, and nobody ever waits at the directory.
+ *
+ * There is one mechanism for all moves: first access, the drain of multi-writer actors to a new slot
+ * owner, and a leaver's actors (RELEASE asks the slot owner to order an ordinary TRANSFER to itself). Since
+ * (slot, number) names an activation for good, an order that overtakes its state is told apart from one for an
+ * activation that was removed: the first is held, the second finds a tombstone and answers "fresh".
+ */
+export class Homes {
+  /** The last value of an actor is leaving: readers here must not go backwards (rule 22). */
+  onGiven: (type: RuntimeType, row: Row) => void = () => {}
+
+  private readonly core: Core
+  /** Activations removed here whose removal the directory has not noted yet (rule 4). */
+  private readonly tombs = new Set<number>()
+  /** Orders that came before the activation they are about (rule 5). */
+  private readonly heldTransfers = new Map<number, Transfer>()
+  /** Slots whose multi-writer actors are to be fetched. */
+  private readonly toFetch: number[] = []
+  private fetching = 0
+  private releaseType = 0
+  private releaseRow: Row = 0
+  private expireType = 0
+  private expireRow: Row = 0
+
+  constructor(core: Core) {
+    this.core = core
+    core.slots.onHeld = (slot) => this.toFetch.push(slot)
+  }
+
+  // ---- turns ----
+
+  /** A turn over a single-writer actor: now if it is idle here, else as soon as it has come. */
+  turn(type: RuntimeType, key: unknown, turn: Waiter['turn'], mustExist: boolean): unknown {
+    const { core } = this
+    if (core.inTurn) throw nested(type)
+    const hash = core.address(type, key)
+    const { table } = type
+    const row = table.find(hash, type.words)
+    if (row >= 0 && table.get(row, ACTIVATION) !== 0 && table.get(row, AFFAIR) === 0) {
+      return this.runTurn(type, row, turn, mustExist, false)
+    }
+    return this.turnElsewhere(type, hash, row, turn, mustExist)
+  }
+
+  private turnElsewhere(
+    type: RuntimeType,
+    hash: number,
+    found: Row,
+    turn: Waiter['turn'],
+    mustExist: boolean,
+  ): unknown {
+    if (this.isAbsent(type, hash, found)) {
+      if (mustExist) return this.turnOverNothing(turn)
+      return this.runTurn(type, this.make(type, hash), turn, false, true)
+    }
+    const row = found >= 0 ? found : type.table.insert(hash, type.words)
+    return new Promise((settle, fail) => {
+      const since = this.core.clock.now()
+      this.want(type, row, { turn, mustExist, since, settle, fail, over: false })
+    })
+  }
+
+  /** The directory is here and names no home, and no life of the actor is about to end or begin here. */
+  isAbsent(type: RuntimeType, hash: number, row: Row): boolean {
+    if (this.core.slots.state[this.core.slot(hash)] !== HELD) return false
+    return row < 0 || (type.table.get(row, ENTRY) === 0 && type.table.get(row, AFFAIR) === 0)
+  }
+
+  /** Makes an actor whose directory entry and home are both here. */
+  private make(type: RuntimeType, hash: number): Row {
+    const row = this.core.rowFor(type, hash)
+    this.core.activate(type, row, this.core.name(type, row, this.core.self))
+    type.table.reset(row)
+    return row
+  }
+
+  private turnOverNothing(turn: Waiter['turn']): unknown {
+    this.core.inTurn = true
+    try {
+      return turn(undefined, false)
+    } finally {
+      this.core.inTurn = false
+    }
+  }
+
+  private runTurn(
+    type: RuntimeType,
+    row: Row,
+    turn: Waiter['turn'],
+    mustExist: boolean,
+    created: boolean,
+  ): unknown {
+    const { core } = this
+    const { cursor } = type
+    type.table.aim(cursor, row)
+    let fresh = created
+    if (type.expiry !== undefined && !created && this.isOver(type, cursor)) {
+      if (mustExist) {
+        this.removeActivation(type, row)
+        return this.turnOverNothing(turn)
+      }
+      type.table.reset(row) // a new life under the same number: nobody else could have seen the end of the old one
+      fresh = true
+    }
+    core.inTurn = true
+    let result: unknown
+    try {
+      result = turn(cursor, fresh)
+    } finally {
+      core.inTurn = false
+    }
+    return result instanceof Promise ? this.suspend(type, row, result) : result
+  }
+
+  /** The turn goes on after its return: the actor is its own until the promise settles (rule 21). */
+  private suspend(type: RuntimeType, row: Row, promise: Promise<unknown>): Promise<unknown> {
+    type.needAffair(row).busy = true
+    type.cursor = type.newCursor() // the turn keeps the one it has
+    const ended = () => {
+      const affair = type.needAffair(row)
+      affair.busy = false
+      this.run(type, row, affair)
+    }
+    return promise.then(
+      (value) => {
+        ended()
+        return value
+      },
+      (error) => {
+        ended()
+        throw error
+      },
+    )
+  }
+
+  private want(type: RuntimeType, row: Row, waiter: Waiter): void {
+    const affair = type.needAffair(row)
+    if (type.table.get(row, ACTIVATION) !== 0 && !affair.transfer) {
+      affair.queue.push(waiter)
+      this.run(type, row, affair)
+    } else {
+      affair.waiting.push(waiter)
+      if (affair.acquire === 0) this.acquire(type, row, affair)
+    }
+  }
+
+  private acquire(type: RuntimeType, row: Row, affair: Affair): void {
+    const { core } = this
+    const hash = type.table.get(row, HASH)
+    affair.acquire = core.nextRequest()
+    type.table.keyOf(row, type.words)
+    const w = core.toOwner(Kind.ACQUIRE, type, hash, type.words)
+    w.u32(core.self)
+    w.u32(affair.acquire)
+    w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
+    core.out.end()
+  }
+
+  /** Runs what can run on an activation: waiting turns in order, then calls and reads, then it is given on (rule 10). */
+  private run(type: RuntimeType, row: Row, affair: Affair): void {
+    while (!affair.busy && affair.queue.length > 0) {
+      const waiter = affair.queue.shift()!
+      if (!waiter.over) this.runWaiter(type, row, affair, waiter)
+      if (type.table.get(row, ACTIVATION) === 0) return // the turn removed it
+    }
+    if (affair.busy) return
+    if (affair.unmade) {
+      affair.unmade = false
+      return this.removeActivation(type, row)
+    }
+    if (affair.deferred.length > 0) {
+      this.runDeferred(type, row, affair)
+      if (type.affairOf(row) !== affair) return // one of them ended the actor
+    }
+    if (affair.transfer) this.give(type, row, affair, affair.transfer)
+    else this.core.tidy(type, row)
+  }
+
+  private runDeferred(type: RuntimeType, row: Row, affair: Affair): void {
+    const deferred = affair.deferred
+    affair.deferred = []
+    for (const go of deferred) {
+      const here = type.affairOf(row) === affair && type.table.get(row, ACTIVATION) !== 0
+      go(here ? row : -1)
+    }
+  }
+
+  private runWaiter(type: RuntimeType, row: Row, affair: Affair, waiter: Waiter): void {
+    const exists = !affair.unmade
+    try {
+      if (!exists && waiter.mustExist) return waiter.settle(this.turnOverNothing(waiter.turn))
+      affair.unmade = false
+      if (waiter.turn === removal) {
+        this.removeActivation(type, row)
+        return waiter.settle(true)
+      }
+      waiter.settle(this.runTurn(type, row, waiter.turn, waiter.mustExist, !exists))
+    } catch (error) {
+      waiter.fail(error)
+    }
+  }
+
+  /** Ends a single-writer actor, in a turn of its own. */
+  remove(type: RuntimeType, key: unknown): MaybePromise<boolean> {
+    const { core } = this
+    if (core.inTurn) throw nested(type)
+    const hash = core.address(type, key)
+    const row = type.table.find(hash, type.words)
+    if (this.isAbsent(type, hash, row)) return false
+    const at = row >= 0 ? row : type.table.insert(hash, type.words)
+    if (type.table.get(at, ACTIVATION) !== 0 && type.table.get(at, AFFAIR) === 0) {
+      this.removeActivation(type, at)
+      return true
+    }
+    return new Promise((resolve, fail) => {
+      const settle = (value: unknown) => resolve(value === true)
+      const since = core.clock.now()
+      this.want(type, at, { turn: removal, mustExist: true, since, settle, fail, over: false })
+    })
+  }
+
+  /** The activation here is gone for good; whoever was to get it is told. */
+  removeActivation(type: RuntimeType, row: Row): void {
+    const { core } = this
+    const { table } = type
+    const number = table.get(row, ACTIVATION)
+    const hash = table.get(row, HASH)
+    const affair = type.affairOf(row)
+    table.keyOf(row, type.words)
+    core.deactivate(type, row)
+    if (affair?.transfer) {
+      this.sendGone(type, hash, affair.transfer)
+      affair.transfer = undefined
+    } else if (table.get(row, ENTRY) === number) {
+      table.set(row, ENTRY, 0) // the token is here: the directory notes it at once
+      table.set(row, HOME, 0)
+    } else {
+      this.tombs.add(core.activationId(hash, number))
+      const w = core.toOwner(Kind.REMOVED, type, hash, type.words)
+      w.u32(number)
+      w.u32(core.self)
+      core.out.end()
+    }
+    if (affair) this.afterLife(type, row, affair)
+    core.tidy(type, row)
+  }
+
+  /** Turns left over after a removal or a move go ahead of later ones (rule 10); reads look again. */
+  private afterLife(type: RuntimeType, row: Row, affair: Affair): void {
+    affair.released = 0
+    affair.waiting.unshift(...affair.queue.splice(0))
+    if (affair.waiting.length > 0 && affair.acquire === 0) this.acquire(type, row, affair)
+    if (affair.deferred.length > 0) this.runDeferred(type, row, affair)
+  }
+
+  // ---- moves ----
+
+  private sendGone(type: RuntimeType, hash: number, transfer: Transfer): void {
+    const w = this.core.about(transfer.to, Kind.STATE, type, hash, type.words)
+    w.u32(transfer.number)
+    w.u32(transfer.request)
+    w.u8(0)
+    this.core.out.end()
+  }
+
+  private give(type: RuntimeType, row: Row, affair: Affair, transfer: Transfer): void {
+    const { core } = this
+    const { table } = type
+    table.keyOf(row, type.words)
+    const w = core.about(transfer.to, Kind.STATE, type, table.get(row, HASH), type.words)
+    w.u32(transfer.number)
+    w.u32(transfer.request)
+    w.u8(1)
+    table.encode(row, w)
+    core.out.end()
+    this.onGiven(type, row)
+    core.deactivate(type, row)
+    affair.transfer = undefined
+    if (transfer.to !== core.self) core.stats.rehomedOut++
+    this.afterLife(type, row, affair)
+    core.tidy(type, row)
+  }
+
+  onTransfer(r: ByteReader): void {
+    const { core } = this
+    const type = core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const number = r.u32()
+    const transfer = { number: r.u32(), to: r.u32(), request: r.u32() }
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && type.table.get(row, ACTIVATION) === number) {
+      const affair = type.needAffair(row)
+      invariant(!affair.transfer, 'an activation is ordered away once')
+      affair.transfer = transfer
+      return this.run(type, row, affair)
+    }
+    const id = core.activationId(hash, number)
+    if (this.tombs.delete(id)) this.sendGone(type, hash, transfer)
+    else this.heldTransfers.set(id, transfer)
+  }
+
+  /** STATE: the actor's home is here now, with the state that left the previous one, or none. */
+  onState(from: MemberNo, r: ByteReader): void {
+    const { core } = this
+    const type = core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const number = r.u32()
+    const request = r.u32()
+    const row = core.rowFor(type, hash)
+    invariant(type.table.get(row, ACTIVATION) === 0, 'one activation of an actor')
+    const present = r.u8() === 1
+    if (present) type.table.decode(row, r)
+    else type.table.reset(row)
+    if (present && from !== core.self) core.stats.rehomedIn++
+    this.arrive(type, row, number, request, !present)
+  }
+
+  onGrant(r: ByteReader): void {
+    const { core } = this
+    const type = core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const number = r.u32()
+    const row = core.rowFor(type, hash)
+    invariant(type.table.get(row, ACTIVATION) === 0, 'one activation of an actor')
+    type.table.reset(row)
+    this.arrive(type, row, number, r.u32(), true)
+  }
+
+  private arrive(
+    type: RuntimeType,
+    row: Row,
+    number: number,
+    request: number,
+    fresh: boolean,
+  ): void {
+    const { core } = this
+    core.activate(type, row, number)
+    const affair = type.needAffair(row)
+    if (request === 0) {
+      affair.due--
+      this.fetching--
+    } else if (affair.acquire === request) affair.acquire = 0
+    // A multi-writer actor exists from here on; a single-writer one once a turn has made it.
+    affair.unmade = fresh && type.writers === 'single'
+    affair.queue.push(...affair.waiting.splice(0))
+    const id = core.activationId(type.table.get(row, HASH), number)
+    const transfer = this.heldTransfers.get(id)
+    if (transfer) {
+      this.heldTransfers.delete(id)
+      affair.transfer = transfer
+    }
+    this.run(type, row, affair)
+  }
+
+  /** ABSENT: those who only asked for an existing actor know; others still want one. */
+  onAbsent(r: ByteReader): void {
+    const type = this.core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const row = type.table.find(hash, type.words)
+    const affair = row >= 0 ? type.affairOf(row) : undefined
+    if (!affair || affair.acquire !== r.u32()) return
+    affair.acquire = 0
+    const waiting = affair.waiting.splice(0)
+    for (const waiter of waiting) {
+      if (waiter.over) continue
+      if (!waiter.mustExist) affair.waiting.push(waiter)
+      else if (waiter.turn === removal) waiter.settle(false)
+      else {
+        try {
+          waiter.settle(this.turnOverNothing(waiter.turn))
+        } catch (error) {
+          waiter.fail(error)
+        }
+      }
+    }
+    if (affair.waiting.length > 0) this.acquire(type, row, affair)
+    else this.runDeferred(type, row, affair)
+    this.core.tidy(type, row)
+  }
+
+  // ---- the directory, where this instance holds the slot's token; the key is in `type.words` ----
+
+  serveAcquire(type: RuntimeType, hash: number, r: ByteReader): void {
+    const { core } = this
+    const asker = r.u32()
+    const request = r.u32()
+    const mustExist = r.u8() === 1
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
+      return this.order(type, row, asker, request)
+    }
+    const kind = mustExist ? Kind.ABSENT : Kind.GRANT
+    const w = core.about(asker, kind, type, hash, type.words)
+    if (!mustExist) w.u32(core.name(type, core.rowFor(type, hash), asker))
+    w.u32(request)
+    core.out.end()
+  }
+
+  /** Names `to` the home and orders the home before to send it the state; `to` may be that very one (rule 6). */
+  private order(type: RuntimeType, row: Row, to: MemberNo, request: number): void {
+    const { core } = this
+    const { table } = type
+    const number = table.get(row, ENTRY)
+    const home = table.get(row, HOME)
+    const next = core.name(type, row, to)
+    table.keyOf(row, type.words)
+    const w = core.about(home, Kind.TRANSFER, type, table.get(row, HASH), type.words)
+    w.u32(number)
+    w.u32(next)
+    w.u32(to)
+    w.u32(request)
+    core.out.end()
+  }
+
+  serveRemoved(type: RuntimeType, hash: number, r: ByteReader): void {
+    const { core } = this
+    const number = r.u32()
+    const home = r.u32()
+    const row = type.table.find(hash, type.words)
+    // Another number: a TRANSFER is on its way to that home, which answers from its tombstone (rule 4).
+    if (row < 0 || type.table.get(row, ENTRY) !== number) return
+    type.table.set(row, ENTRY, 0)
+    type.table.set(row, HOME, 0)
+    const w = core.about(home, Kind.REMOVED_OK, type, hash, type.words)
+    w.u32(number)
+    core.out.end()
+    core.tidy(type, row)
+  }
+
+  onRemovedOk(r: ByteReader): void {
+    const type = this.core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    this.tombs.delete(this.core.activationId(hash, r.u32()))
+  }
+
+  /** RELEASE: an ordinary move, to the slot owner itself (rule 14). */
+  serveRelease(type: RuntimeType, hash: number, r: ByteReader): void {
+    const number = r.u32()
+    const row = type.table.find(hash, type.words)
+    if (row < 0 || type.table.get(row, ENTRY) !== number) return
+    this.fetch(type, row)
+  }
+
+  /** Moves an actor here, as its slot owner. */
+  private fetch(type: RuntimeType, row: Row): void {
+    type.needAffair(row).due++
+    this.fetching++
+    this.order(type, row, this.core.self, 0)
+  }
+
+  /**
+   * Whether calls on a multi-writer actor may run here and now: it is here, its slot's token too (an entry is only
+   * ever here with the token, rule 9), and nothing of ours has to go first (an affair may be an outbox).
+   */
+  isHere(type: RuntimeType, hash: number, row: Row): boolean {
+    const { table } = type
+    const number = table.get(row, ACTIVATION)
+    if (number === 0 || table.get(row, ENTRY) !== number || table.get(row, AFFAIR) !== 0)
+      return false
+    return this.core.slots.state[this.core.slot(hash)] === HELD
+  }
+
+  /** The record that a call may run on here and now; made if the directory is here and has none. -1: elsewhere. */
+  rowHere(type: RuntimeType, hash: number): Row {
+    const row = type.table.find(hash, type.words)
+    if (row >= 0) return this.isHere(type, hash, row) ? row : -1
+    return this.core.slots.state[this.core.slot(hash)] === HELD ? this.make(type, hash) : -1
+  }
+
+  /**
+   * As slot owner: the record of the activation that the directory names, a fresh one if there is none.
+   * If it is elsewhere, -1: it has been sent for, and `go` gets its record when it has come. `go` gets -1 if
+   * the actor has ended meanwhile: what it wanted must be judged again.
+   */
+  ownActivation(type: RuntimeType, hash: number, go: () => (row: Row) => void): Row {
+    const { table } = type
+    const row = table.find(hash, type.words)
+    if (row < 0 || table.get(row, ENTRY) === 0) return this.make(type, hash)
+    if (table.get(row, ENTRY) === table.get(row, ACTIVATION)) return row
+    if (table.get(row, HOME) !== this.core.self) this.fetch(type, row)
+    type.needAffair(row).deferred.push(go())
+    return -1
+  }
+
+  /** An entry of the directory as it travels in SLOT: forgotten here, taken there. */
+  writeEntry(type: RuntimeType, row: Row, w: ByteWriter): void {
+    const { table } = type
+    table.keyOf(row, type.words)
+    w.u32(table.get(row, HASH))
+    for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
+    w.u32(table.get(row, ENTRY))
+    w.u32(table.get(row, HOME))
+    table.set(row, ENTRY, 0)
+    table.set(row, HOME, 0)
+  }
+  readEntry(type: RuntimeType, r: ByteReader): void {
+    const hash = r.u32()
+    type.readWords(r)
+    const row = this.core.rowFor(type, hash)
+    type.table.set(row, ENTRY, r.u32())
+    type.table.set(row, HOME, r.u32())
+  }
+
+  // ---- background ----
+
+  /** A bounded step of what goes on behind the packets; true while there is more. */
+  step(leaving: boolean, rowsMax: number): boolean {
+    const { slots } = this.core
+    let more = slots.drain()
+    while (this.toFetch.length > 0 && this.fetching < FETCHES_MAX) {
+      this.fetchSlot(this.toFetch.pop()!)
+    }
+    if (this.toFetch.length > 0 || this.fetching > 0) more = true
+    if (leaving && this.release(rowsMax)) more = true
+    return more
+  }
+
+  private fetchSlot(slot: number): void {
+    if (this.core.slots.state[slot] !== HELD) return
+    for (const type of this.core.types) {
+      if (type.writers !== 'multi') continue
+      for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
+        const home = type.table.get(row, HOME)
+        if (home !== 0 && home !== this.core.self) this.fetch(type, row)
+      }
+    }
+  }
+
+  /** Offers a leaver's single-writer actors to their slot owners, some rows at a time. */
+  private release(rowsMax: number): boolean {
+    const { core } = this
+    for (let left = rowsMax; left > 0; left--) {
+      const type = core.types[this.releaseType]
+      if (!type) {
+        this.releaseType = 0
+        break
+      }
+      if (this.releaseRow >= type.table.rowsEnd || type.writers === 'multi') {
+        this.releaseType++
+        this.releaseRow = 0
+      } else this.offer(type, this.releaseRow++)
+    }
+    return core.types.some((type) => type.table.activations > 0)
+  }
+
+  private offer(type: RuntimeType, row: Row): void {
+    const { core } = this
+    const number = type.table.get(row, ACTIVATION)
+    if (number === 0) return
+    const hash = type.table.get(row, HASH)
+    const affair = type.affairOf(row)
+    if (affair && (affair.transfer || affair.busy || affair.released === number)) return
+    const state = core.slots.state[core.slot(hash)]
+    if (state === HELD || state === DUE) return // the slot leaves first
+    type.needAffair(row).released = number
+    type.table.keyOf(row, type.words)
+    const w = core.toOwner(Kind.RELEASE, type, hash, type.words)
+    w.u32(number)
+    core.out.end()
+  }
+
+  /** Whether the actor's time is over by the packet's clock, and its author lets it go. */
+  private isOver(type: RuntimeType, state: AnyState): boolean {
+    const due = type.expiry!.due(state)
+    if (due > this.core.packetUs || !type.expiry!.expire(state, due)) return false
+    this.core.stats.expired++
+    return true
+  }
+
+  /** Removes actors whose time is over, `rowsMax` records at a time; true once round all of them. */
+  expire(rowsMax: number): boolean {
+    const { types } = this.core
+    for (let left = rowsMax; left > 0; left--) {
+      const type = types[this.expireType]
+      if (!type) {
+        this.expireType = 0
+        return true
+      }
+      if (!type.expiry || this.expireRow >= type.table.rowsEnd) {
+        this.expireType++
+        this.expireRow = 0
+      } else this.expireOne(type, this.expireRow++)
+    }
+    return false
+  }
+
+  private expireOne(type: RuntimeType, row: Row): void {
+    if (type.table.get(row, ACTIVATION) === 0 || type.table.get(row, AFFAIR) !== 0) return
+    type.table.aim(type.cursor, row)
+    if (this.isOver(type, type.cursor)) this.removeActivation(type, row)
+  }
+
+  /** Turns that have waited too long end in an error: it says which actor, and that they did not run. */
+  timeOut(before: number): void {
+    for (const type of this.core.types) {
+      for (const [, affair] of type.openAffairs()) {
+        for (const waiter of affair.queue) giveUp(waiter, before, type)
+        for (const waiter of affair.waiting) giveUp(waiter, before, type)
+      }
+    }
+  }
+
+  /** The activation was removed here, and the directory may not have noted it yet. */
+  isTomb(hash: number, number: number): boolean {
+    return this.tombs.has(this.core.activationId(hash, number))
+  }
+
+  get idle(): boolean {
+    return this.tombs.size === 0 && this.heldTransfers.size === 0 && this.fetching === 0
+  }
+}
+
+/** Actors fetched at once in the drain of multi-writer actors: a round trip's worth. */
+const FETCHES_MAX = 1024
+
+/** Stands for the turn of `remove`. */
+const removal: Waiter['turn'] = () => false
+
+function giveUp(waiter: Waiter, before: number, type: RuntimeType): void {
+  if (waiter.over || waiter.since > before) return
+  waiter.over = true
+  const why = 'a turn waited too long for its actor: is another turn waiting for this one?'
+  waiter.fail(new RehomeError('timeout', why, { type: type.name }))
+}
+
+function nested(type: RuntimeType): RehomeError {
+  const why = `a turn asked for a turn of '${type.name}': end the first one, then begin the second`
+  return new RehomeError('nested-turn', why, { type: type.name })
+}

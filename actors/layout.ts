@@ -1,0 +1,139 @@
+import type { Field, Fields, NumberKind } from './fields.ts'
+
+/**
+ * How an actor's state lies in memory. Numbers lie in a record of fixed size inside a page of bytes, beside
+ * the record's header and key, so that a turn touches one or two cache lines, the garbage collector sees a page
+ * and not a million objects, and moving the numbers is copying bytes. Other values (texts, lists) lie in an array beside the page.
+ *
+ * A `Cursor` is a class generated for the definition: its properties are the declared fields, read from and
+ * written to wherever the cursor is aimed. Generated, because accessors built as closures would share one
+ * inline cache among all fields and turn megamorphic.
+ */
+
+/** 32-bit words at the head of each record; the key follows them. */
+export const HEADER_WORDS = 5
+export const HASH = 0
+/** Number of the activation here; 0: none. */
+export const ACTIVATION = 1
+/** The directory's entry, where this instance is the slot owner: the number it names (0: no entry) … */
+export const ENTRY = 2
+/** … and the home it names. */
+export const HOME = 3
+/** Index + 1 into the table's list of what goes on with this actor (turns, moves, updates); 0: nothing. */
+export const AFFAIR = 4
+
+export interface Page {
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  readonly f64: Float64Array
+  /** `plain.length` values a record. */
+  readonly plain: unknown[]
+}
+
+export interface Cursor {
+  /** Aims at the record at `offset` (in units of 8 bytes), whose plain values begin at `plainAt`. */
+  aim(page: Page, offset: number, plainAt: number): void
+  /** A copy as a plain object. */
+  copy(): Record<string, unknown>
+}
+
+export interface Layout {
+  readonly keyWords: number
+  /** Size of a record in units of 8 bytes. */
+  readonly stride: number
+  /** Where the numbers begin and end within a record, in bytes. */
+  readonly numbersAt: number
+  readonly numbersEnd: number
+  readonly plain: readonly Field<unknown>[]
+  /** Says the fields' names, kinds and order: instances with another one refuse each other. */
+  readonly schema: string
+  newCursor(): Cursor
+}
+
+const SIZE: Record<NumberKind, number> = { f64: 8, u32: 4, i32: 4, u16: 2, u8: 1, bool: 1 }
+/** Index into the typed array of the kind: shift of the 8-byte offset. */
+const SHIFT: Record<NumberKind, number> = { f64: 0, u32: 1, i32: 1, u16: 2, u8: 3, bool: 3 }
+
+export function layoutOf(fields: Fields, keyWords: number): Layout {
+  const numbers: [string, NumberKind][] = []
+  const plain: [string, Field<unknown>][] = []
+  for (const [name, field] of Object.entries<Field<unknown>>(fields)) {
+    if (field.kind === 'plain') plain.push([name, field])
+    else numbers.push([name, field.kind])
+  }
+  numbers.sort(([, a], [, b]) => SIZE[b] - SIZE[a]) // large first: each is aligned without padding
+  const numbersAt = Math.ceil(((HEADER_WORDS + keyWords) * 4) / 8) * 8
+  let at = numbersAt
+  const properties: string[] = []
+  const copied: string[] = []
+  for (const [name, kind] of numbers) {
+    properties.push(numberAccessors(name, kind, at / SIZE[kind]))
+    copied.push(name)
+    at += SIZE[kind]
+  }
+  plain.forEach(([name], i) => {
+    properties.push(
+      `get ${name}() { return this.$plain[this.$at + ${i}] }`,
+      `set ${name}(v) { this.$plain[this.$at + ${i}] = v }`,
+    )
+    copied.push(name)
+  })
+  const CursorClass = generate(properties, copied)
+  return {
+    keyWords,
+    stride: Math.ceil(at / 8),
+    numbersAt,
+    numbersEnd: at,
+    plain: plain.map(([, field]) => field),
+    schema: Object.entries<Field<unknown>>(fields)
+      .map(([name, field]) => `${name}:${field.shape}`)
+      .join(','),
+    newCursor: () => new CursorClass(),
+  }
+}
+
+function numberAccessors(name: string, kind: NumberKind, index: number): string {
+  const array = kind === 'bool' ? 'u8' : kind
+  const at = `this.$${array}[(this.$offset << ${SHIFT[kind]}) + ${index}]`
+  const read = kind === 'bool' ? `${at} !== 0` : at
+  const written = kind === 'bool' ? 'v ? 1 : 0' : 'v'
+  return `get ${name}() { return ${read} }\nset ${name}(v) { ${at} = ${written} }`
+}
+
+/** Names were checked by `define`, so nothing but identifiers enters the source. */
+function generate(properties: readonly string[], copied: readonly string[]): new () => Cursor {
+  const source = `
+    const u8 = new Uint8Array(0), u16 = new Uint16Array(0), u32 = new Uint32Array(0)
+    const i32 = new Int32Array(0), f64 = new Float64Array(0), none = []
+    return class State {
+      constructor() {
+        this.$u8 = u8; this.$u16 = u16; this.$u32 = u32; this.$i32 = i32; this.$f64 = f64
+        this.$plain = none; this.$offset = 0; this.$at = 0
+      }
+      aim(page, offset, plainAt) {
+        if (this.$u32 !== page.u32) {
+          this.$u8 = page.u8; this.$u16 = page.u16; this.$u32 = page.u32; this.$i32 = page.i32
+          this.$f64 = page.f64; this.$plain = page.plain
+        }
+        this.$offset = offset; this.$at = plainAt
+      }
+      copy() { return { ${copied.map((name) => `${name}: this.${name}`).join(', ')} } }
+      toJSON() { return this.copy() }
+      ${properties.join('\n')}
+    }`
+  return new Function(source)()
+}
+
+export function newPage(records: number, layout: Layout): Page {
+  const bytes = new ArrayBuffer(records * layout.stride * 8)
+  return {
+    u8: new Uint8Array(bytes),
+    u16: new Uint16Array(bytes),
+    u32: new Uint32Array(bytes),
+    i32: new Int32Array(bytes),
+    f64: new Float64Array(bytes),
+    plain: layout.plain.length ? new Array(records * layout.plain.length).fill(undefined) : [],
+  }
+}

@@ -1,0 +1,351 @@
+import { LRUCache } from 'lru-cache'
+import { type ByteReader, type ByteWriter, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
+import type { Core } from './core.ts'
+import type { Homes } from './homes.ts'
+import { ACTIVATION, ENTRY, HASH, HOME } from './layout.ts'
+import type { AnyState, RuntimeMethod, RuntimeType } from './runtime-type.ts'
+import type { Row } from './table.ts'
+import { readArgs, readValue, writeArgs, writeValue } from './values.ts'
+
+/** What a READ asks for: a method's index, or one of these. */
+const LOOKUP = 0xff
+export const COLLECT = 0xfe
+
+/** What a VALUE holds. */
+export const ABSENT = 0
+const RESULT = 1
+const THROWN = 2
+export const STATE = 3
+
+interface Cached {
+  readonly words: Uint32Array
+  readonly value: unknown
+  /** When its READ was sent, on this instance's clock: its age counts from here (rule 22). */
+  readonly sentAt: number
+}
+interface Asker {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  readonly since: number
+}
+/** A READ under way, shared by all who may take its answer. */
+interface Asked {
+  readonly type: RuntimeType
+  readonly hash: number
+  readonly words: Uint32Array
+  readonly method: RuntimeMethod | undefined
+  readonly args: readonly unknown[]
+  readonly cacheKey: number | string
+  to: MemberNo
+  sentAt: number
+  askers: Asker[]
+  /** Those who came too late to take the answer that is under way: the next one is theirs. */
+  late: Asker[]
+}
+
+/**
+ * Reads: `stale` ones from a cache, `lookup` from wherever the home is. Neither creates or moves an actor.
+ *
+ * A value's age counts from when its READ was sent, so it is never older than it says. One READ an actor and
+ * method is under way at a time, so a reader never sees values go back; whoever cannot take its answer
+ * (it was sent too long ago) shares the next one.
+ *
+ * READ goes to the slot owner, which passes it on to the home (READ-HOME); the home answers the reader straight. A
+ * READ-HOME that misses goes back to the slot owner, never along former homes (rule 8).
+ */
+export class Reads {
+  /** A read that must find its way anew. */
+  judgeAgain: (kind: number, payload: Uint8Array) => void = () => {}
+
+  private readonly core: Core
+  private readonly homes: Homes
+  private readonly cache: LRUCache<number | string, Cached>
+  private readonly asked = new Map<number, Asked>()
+  private readonly byCacheKey = new Map<number | string, number>()
+  private stalled: Asked[] = []
+
+  constructor(core: Core, homes: Homes) {
+    this.core = core
+    this.homes = homes
+    this.cache = new LRUCache({ max: core.limits.staleValuesMax })
+    homes.onGiven = (type, row) => this.seed(type, row)
+  }
+
+  // ---- the reader's side ----
+
+  /** A stale read: at once if the actor is here or a young enough value is. */
+  stale(type: RuntimeType, key: unknown, method: RuntimeMethod, args: readonly unknown[]): unknown {
+    const { core } = this
+    core.stats.stale++
+    const hash = core.address(type, key)
+    const state = this.stateHere(type, hash)
+    if (state) return method.run(state, ...args)
+    const cacheKey = this.cacheKey(type, hash, method, args)
+    const cached = this.cache.get(cacheKey)
+    const oldest = core.clock.now() - method.withinMs
+    if (cached && cached.sentAt >= oldest && sameWords(cached.words, type.words)) {
+      core.stats.staleHits++
+      return cached.value
+    }
+    return this.ask(type, hash, method, args, cacheKey, oldest)
+  }
+
+  /** A copy of the state, undefined if there is no such actor. */
+  lookup(type: RuntimeType, key: unknown): unknown {
+    const hash = this.core.address(type, key)
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && this.isReadable(type, row)) return type.snapshot(row)
+    if (this.homes.isAbsent(type, hash, row)) return undefined
+    return this.ask(type, hash, undefined, [], `lookup ${this.core.nextRequest()}`, 0)
+  }
+
+  /** The state to read from here: the activation's, or a fresh one if there is none anywhere. */
+  private stateHere(type: RuntimeType, hash: number): AnyState | undefined {
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && this.isReadable(type, row)) {
+      type.table.aim(type.cursor, row)
+      return type.cursor
+    }
+    return this.homes.isAbsent(type, hash, row) ? type.fresh() : undefined
+  }
+
+  /** An activation between two turns. */
+  private isReadable(type: RuntimeType, row: Row): boolean {
+    if (type.table.get(row, ACTIVATION) === 0) return false
+    const affair = type.affairOf(row)
+    return !affair || (!affair.busy && !affair.unmade)
+  }
+
+  private cacheKey(
+    type: RuntimeType,
+    hash: number,
+    method: RuntimeMethod,
+    args: readonly unknown[],
+  ): number | string {
+    // 8 bits of type, 8 of method and 32 of hash are exact in a double; the words tell collisions apart.
+    const plain = (type.id * 256 + method.index) * 2 ** 32 + hash
+    return args.length === 0 ? plain : `${plain} ${JSON.stringify(args)}`
+  }
+
+  private ask(
+    type: RuntimeType,
+    hash: number,
+    method: RuntimeMethod | undefined,
+    args: readonly unknown[],
+    cacheKey: number | string,
+    oldest: number,
+  ): Promise<unknown> {
+    const words = type.words.slice()
+    return new Promise((resolve, reject) => {
+      const asker = { resolve, reject, since: this.core.clock.now() }
+      const id = this.byCacheKey.get(cacheKey)
+      const under = id === undefined ? undefined : this.asked.get(id)
+      if (under && sameWords(under.words, words)) {
+        if (under.sentAt >= oldest) under.askers.push(asker)
+        else under.late.push(asker)
+        return
+      }
+      const what = { type, hash, words, method, args, cacheKey, to: 0, sentAt: 0 }
+      this.send({ ...what, askers: [asker], late: [] })
+    })
+  }
+
+  private send(asked: Asked): void {
+    const { core } = this
+    asked.to = core.owner(asked.hash)
+    if (core.out.creditLeft(asked.to) <= 0) {
+      this.stalled.push(asked)
+      return
+    }
+    asked.sentAt = core.clock.now()
+    const id = core.nextRequest()
+    this.asked.set(id, asked)
+    this.byCacheKey.set(asked.cacheKey, id)
+    const w = core.about(asked.to, Kind.READ, asked.type, asked.hash, asked.words)
+    w.u32(core.self)
+    w.u32(id)
+    w.u8(asked.method?.index ?? LOOKUP)
+    writeArgs(w, asked.args)
+    core.out.end()
+  }
+
+  /** Credit is back. */
+  resume(): void {
+    const stalled = this.stalled
+    this.stalled = []
+    for (const asked of stalled) this.send(asked)
+  }
+
+  onValue(r: ByteReader): void {
+    const id = r.u32()
+    const what = r.u8()
+    const asked = this.asked.get(id)
+    if (!asked) return // asked again elsewhere when its first home was thought gone
+    this.forget(id, asked)
+    if (what === THROWN) {
+      const error = new RehomeError('handler', String(readValue(r)), { type: asked.type.name })
+      for (const asker of asked.askers) asker.reject(error)
+    } else this.answer(asked, this.valueOf(asked, what, r))
+    if (asked.late.length > 0) this.send({ ...asked, askers: asked.late, late: [] })
+  }
+
+  private forget(id: number, asked: Asked): void {
+    this.asked.delete(id)
+    if (this.byCacheKey.get(asked.cacheKey) === id) this.byCacheKey.delete(asked.cacheKey)
+  }
+
+  private valueOf(asked: Asked, what: number, r: ByteReader): unknown {
+    if (what === STATE) return asked.type.readSnapshot(r)
+    if (what === RESULT) return readValue(r)
+    return asked.method?.run(asked.type.fresh(), ...asked.args)
+  }
+
+  private answer(asked: Asked, value: unknown): void {
+    if (asked.method) {
+      const { words, sentAt } = asked
+      this.cache.set(asked.cacheKey, { words, value, sentAt })
+    }
+    for (const asker of asked.askers) asker.resolve(value)
+  }
+
+  /** An actor is leaving: its last values stay, so that readers here do not see older ones next (rule 22). */
+  private seed(type: RuntimeType, row: Row): void {
+    for (const method of type.methods) {
+      if (method.access !== 'stale' || method.run.length > 1) continue
+      type.table.aim(type.cursor, row)
+      type.table.keyOf(row, type.words)
+      const hash = type.table.get(row, HASH)
+      const value = structuredClone(method.run(type.cursor))
+      const entry = { words: type.words.slice(), value, sentAt: this.core.clock.now() }
+      this.cache.set(this.cacheKey(type, hash, method, []), entry)
+    }
+  }
+
+  // ---- the slot owner's and the home's side; the key is in `type.words` ----
+
+  serve(type: RuntimeType, hash: number, r: ByteReader, payload: Uint8Array): void {
+    const by = r.u32()
+    const id = r.u32()
+    const method = r.u8()
+    const { table } = type
+    const row = table.find(hash, type.words)
+    const entry = row < 0 ? 0 : table.get(row, ENTRY)
+    if (entry === 0 || this.homes.isTomb(hash, entry)) return this.sayAbsent(by, id, method)
+    if (table.get(row, ACTIVATION) !== 0) {
+      return this.read(type, row, by, id, method, r, payload)
+    }
+    if (table.get(row, HOME) === this.core.self) return this.defer(type, row, payload)
+    const w = this.core.out.begin(table.get(row, HOME), Kind.READ_HOME)
+    w.raw(payload)
+    this.core.out.end()
+  }
+
+  /** READ-HOME: answered here, kept until the actor has come, or (false) to be judged as a READ again. */
+  onReadHome(type: RuntimeType, hash: number, r: ByteReader, payload: Uint8Array): boolean {
+    const row = type.table.find(hash, type.words)
+    if (row < 0) return false
+    if (type.table.get(row, ACTIVATION) !== 0) {
+      this.read(type, row, r.u32(), r.u32(), r.u8(), r, payload)
+      return true
+    }
+    const affair = type.affairOf(row)
+    if (!affair || (affair.acquire === 0 && affair.due === 0)) return false
+    this.defer(type, row, payload)
+    return true
+  }
+
+  private defer(type: RuntimeType, row: Row, payload: Uint8Array): void {
+    const copy = payload.slice()
+    // Whatever the actor has become by then, the read finds its way from the start.
+    type.needAffair(row).deferred.push(() => this.judgeAgain(Kind.READ_HOME, copy))
+  }
+
+  private read(
+    type: RuntimeType,
+    row: Row,
+    by: MemberNo,
+    id: number,
+    method: number,
+    r: ByteReader,
+    payload: Uint8Array,
+  ): void {
+    if (!this.isReadable(type, row)) return this.defer(type, row, payload)
+    if (method === COLLECT) return sayFound(this.core, type, row, by, id)
+    const w = this.core.out.begin(by, Kind.VALUE)
+    w.u32(id)
+    if (method === LOOKUP) {
+      w.u8(STATE)
+      type.table.encode(row, w)
+    } else this.writeResult(w, type, row, type.method(method), readArgs(r))
+    this.core.out.end()
+  }
+
+  private writeResult(
+    w: ByteWriter,
+    type: RuntimeType,
+    row: Row,
+    method: RuntimeMethod,
+    args: readonly unknown[],
+  ): void {
+    type.table.aim(type.cursor, row)
+    let value: unknown
+    try {
+      value = method.run(type.cursor, ...args)
+      w.u8(RESULT)
+    } catch (error) {
+      value = error instanceof Error ? error.message : String(error)
+      w.u8(THROWN)
+    }
+    writeValue(w, value)
+  }
+
+  private sayAbsent(by: MemberNo, id: number, method: number): void {
+    const w = this.core.out.begin(by, method === COLLECT ? Kind.FOUND : Kind.VALUE)
+    w.u32(id)
+    w.u8(ABSENT)
+    this.core.out.end()
+  }
+
+  // ---- time and loss ----
+
+  timeOut(before: number): void {
+    for (const asked of this.asked.values()) {
+      const tooLong = (asker: Asker) => {
+        if (asker.since > before) return false
+        asker.reject(new RehomeError('timeout', 'no answer in time', { type: asked.type.name }))
+        return true
+      }
+      asked.askers = asked.askers.filter((asker) => !tooLong(asker))
+      asked.late = asked.late.filter((asker) => !tooLong(asker))
+    }
+  }
+
+  /** The member that was asked is gone: nothing was changed by a read, so it is simply asked again. */
+  memberGone(no: MemberNo): void {
+    for (const [id, asked] of this.asked) {
+      if (asked.to !== no) continue
+      this.forget(id, asked)
+      this.send({ ...asked, askers: [...asked.askers, ...asked.late], late: [] })
+    }
+  }
+
+  get idle(): boolean {
+    return this.asked.size === 0 && this.stalled.length === 0
+  }
+}
+
+/** FOUND: one actor of a collection, with its key. */
+export function sayFound(core: Core, type: RuntimeType, row: Row, by: MemberNo, id: number): void {
+  const w = core.out.begin(by, Kind.FOUND)
+  w.u32(id)
+  w.u8(STATE)
+  type.table.keyOf(row, type.words)
+  for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
+  type.table.encode(row, w)
+  core.out.end()
+}
+
+function sameWords(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

@@ -1,0 +1,240 @@
+import type { ByteReader, ByteWriter, MemberNo } from '../bus/index.ts'
+import { RehomeError } from '../bus/index.ts'
+import type { Call } from './calls.ts'
+import type { Expiry, KeyedType, Methods, Writers } from './define.ts'
+import type { Fields } from './fields.ts'
+import type { KeyType } from './keys.ts'
+import { AFFAIR, type Cursor, layoutOf } from './layout.ts'
+import { ActorTable, type Row } from './table.ts'
+
+export type AnyState = Record<string, unknown>
+
+/** A method with its place in the type's order, which is its name on the wire. */
+export interface RuntimeMethod {
+  readonly index: number
+  readonly name: string
+  readonly access: 'plain' | 'untether' | 'stale'
+  readonly run: (state: AnyState, ...args: unknown[]) => unknown
+  readonly merge: ((a: unknown, b: unknown) => unknown) | undefined
+  readonly withinMs: number
+}
+
+/** A turn that waits: for its actor to come, or for the turn before it to end. */
+export interface Waiter {
+  /** Gets undefined only if `mustExist` and there is no such actor. */
+  readonly turn: (state: AnyState | undefined, created: boolean) => unknown
+  readonly mustExist: boolean
+  readonly since: number
+  settle: (value: unknown) => void
+  fail: (error: unknown) => void
+  /** Answered already (timed out): its turn does not run. */
+  over: boolean
+}
+
+/** An order from the slot owner: send what is here to `to`, as move `number`. */
+export interface Transfer {
+  readonly to: MemberNo
+  readonly number: number
+  readonly request: number
+}
+
+/** One untethered update, or several of one method merged. */
+export interface Update {
+  readonly method: RuntimeMethod
+  x: unknown
+  /** How many the caller made. */
+  count: number
+}
+
+/** A caller's updates for one actor that is elsewhere, in order, and the calls behind them. */
+export interface Outbox {
+  /** Plain calls stand among the updates that they must not overtake. */
+  readonly entries: (Update | Call)[]
+  /** A batch, or a call that went before later updates, is under way: at most one (rule 12). */
+  underway: boolean
+  /** Updates of the batch under way, and who is to answer. */
+  unanswered: number
+  to: MemberNo
+  dirty: boolean
+}
+
+/** What goes on with one actor here, beyond lying still. Most actors have none. */
+export interface Affair {
+  readonly row: Row
+  /** Turns of the activation here, behind one that is suspended. */
+  queue: Waiter[]
+  /** Turns for which the actor must come first. */
+  waiting: Waiter[]
+  /**
+   * Calls and batches accepted as its slot owner that wait for its state, and reads. They get the record, or
+   * -1 if the actor is not here any more.
+   */
+  deferred: ((row: Row) => void)[]
+  /** Number of the ACQUIRE that is out; 0: none. */
+  acquire: number
+  /** A turn is suspended; the activation stays until it ends (rule 21). */
+  busy: boolean
+  /** Granted, but so far only asked after: no turn has made the actor yet. */
+  unmade: boolean
+  transfer: Transfer | undefined
+  outbox: Outbox | undefined
+  /** Moves to this instance that nothing here asked for (as slot owner: in the drain, from a leaver). */
+  due: number
+  /** The activation that was offered by RELEASE. */
+  released: number
+}
+
+/** One actor type of the running NF: its table, methods and bytes. */
+export class RuntimeType {
+  readonly id: number
+  readonly name: string
+  readonly writers: Writers
+  readonly key: KeyType<unknown>
+  readonly table: ActorTable
+  readonly methods: readonly RuntimeMethod[]
+  readonly expiry: Expiry<AnyState> | undefined
+  /** The key that is being looked up: written by `key.write`, read by the table. */
+  readonly words: Uint32Array
+  /** Aimed at the actor whose turn it is. Replaced when a turn keeps it beyond its return. */
+  cursor: Cursor & AnyState
+  readonly schema: string
+  /** One record outside the table, for reading states that only pass through. */
+  private readonly passing: ActorTable
+  private readonly affairs: (Affair | undefined)[] = []
+  private readonly freeAffairs: number[] = []
+
+  constructor(
+    id: number,
+    name: string,
+    // biome-ignore lint/suspicious/noExplicitAny: the author's types end here; the runtime sees plain values
+    keyed: KeyedType<Writers, any, any, any>,
+    options: { slotBits: number; pageBits: number },
+  ) {
+    this.id = id
+    this.name = name
+    this.writers = keyed.type.writers
+    this.key = keyed.key
+    this.words = new Uint32Array(Math.max(1, keyed.key.words))
+    const layout = layoutOf(keyed.type.fields as Fields, keyed.key.words)
+    this.table = new ActorTable(layout, options)
+    this.passing = new ActorTable(layout, { slotBits: 1, pageBits: 0 })
+    this.passing.insert(0, this.words)
+    this.cursor = this.newCursor()
+    this.methods = runtimeMethods(keyed.type.methods)
+    this.expiry = keyed.type.expiry
+    const methods = this.methods.map((m) => `${m.access} ${m.name}`).join(',')
+    this.schema = `${name} ${this.writers} ${keyed.key.name}/${keyed.key.words} {${layout.schema}} ${methods}`
+  }
+
+  newCursor(): Cursor & AnyState {
+    return this.table.layout.newCursor() as Cursor & AnyState
+  }
+
+  /** A copy of the state of an activation here. */
+  snapshot(row: Row): AnyState {
+    this.table.aim(this.cursor, row)
+    return structuredClone(this.cursor.copy())
+  }
+  /** Reads a state as `ActorTable.encode` wrote it. */
+  readSnapshot(r: ByteReader): AnyState {
+    this.passing.decode(0, r)
+    const cursor = this.newCursor()
+    this.passing.aim(cursor, 0)
+    return cursor.copy()
+  }
+  /** The state of an actor that nobody has touched, for reads of absent ones. */
+  fresh(): Cursor & AnyState {
+    this.passing.reset(0)
+    const cursor = this.newCursor()
+    this.passing.aim(cursor, 0)
+    return cursor
+  }
+
+  affairOf(row: Row): Affair | undefined {
+    const at = this.table.get(row, AFFAIR)
+    return at === 0 ? undefined : this.affairs[at - 1]
+  }
+
+  needAffair(row: Row): Affair {
+    const found = this.affairOf(row)
+    if (found) return found
+    const affair: Affair = {
+      row,
+      queue: [],
+      waiting: [],
+      deferred: [],
+      acquire: 0,
+      busy: false,
+      unmade: false,
+      transfer: undefined,
+      outbox: undefined,
+      due: 0,
+      released: 0,
+    }
+    const at = this.freeAffairs.pop() ?? this.affairs.length
+    this.affairs[at] = affair
+    this.table.set(row, AFFAIR, at + 1)
+    return affair
+  }
+
+  /** Drops the affair if nothing goes on any more. */
+  settleAffair(row: Row): void {
+    const at = this.table.get(row, AFFAIR)
+    if (at === 0) return
+    const a = this.affairs[at - 1]!
+    const open =
+      a.acquire ||
+      a.busy ||
+      a.transfer ||
+      a.outbox ||
+      a.due ||
+      a.released ||
+      a.unmade ||
+      a.queue.length ||
+      a.waiting.length ||
+      a.deferred.length
+    if (open) return
+    this.affairs[at - 1] = undefined
+    this.freeAffairs.push(at - 1)
+    this.table.set(row, AFFAIR, 0)
+  }
+
+  /** Every affair that is open, with its record: few at any time, and no part of the packet path. */
+  *openAffairs(): Iterable<[Row, Affair]> {
+    for (const affair of this.affairs) if (affair) yield [affair.row, affair]
+  }
+  get affairCount(): number {
+    return this.affairs.length - this.freeAffairs.length
+  }
+
+  method(index: number): RuntimeMethod {
+    const method = this.methods[index]
+    if (!method) throw new RehomeError('bad-frame', `${this.name} has no method ${index}`)
+    return method
+  }
+
+  writeKey(w: ByteWriter, hash: number, words: Uint32Array): void {
+    w.u8(this.id)
+    w.u32(hash)
+    for (let i = 0; i < this.key.words; i++) w.u32(words[i]!)
+  }
+  /** Reads the words behind the hash into `words`. */
+  readWords(r: ByteReader): void {
+    for (let i = 0; i < this.key.words; i++) this.words[i] = r.u32()
+  }
+  /** The key's text, for logs and errors. */
+  keyText(words: Uint32Array): string {
+    return this.key.text(this.key.read(words, 0))
+  }
+}
+
+function runtimeMethods(methods: Methods<AnyState>): RuntimeMethod[] {
+  return Object.entries(methods).map(([name, m], index) => {
+    if (typeof m === 'function') {
+      return { index, name, access: 'plain', run: m, merge: undefined, withinMs: 0 }
+    }
+    const merge = m.access === 'untether' ? m.merge : undefined
+    const withinMs = m.access === 'stale' ? m.withinMs : 0
+    return { index, name, access: m.access, run: m.run, merge, withinMs }
+  })
+}

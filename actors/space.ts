@@ -1,0 +1,348 @@
+import {
+  ByteReader,
+  type ByteWriter,
+  type Clock,
+  Kind,
+  kindInfo,
+  type MemberNo,
+  RehomeError,
+} from '../bus/index.ts'
+import { DUE, HELD, type Sender, Slots, type View } from '../placement/index.ts'
+import { Calls } from './calls.ts'
+import { Collects } from './collects.ts'
+import {
+  Core,
+  defaultLimits,
+  type Limits,
+  type PlacementKind,
+  type SpaceStats,
+  type StateModel,
+} from './core.ts'
+import type { KeyedType, Writers } from './define.ts'
+import { handleOf } from './handles.ts'
+import { Homes } from './homes.ts'
+import { ACTIVATION, ENTRY } from './layout.ts'
+import { Reads } from './reads.ts'
+import { RuntimeType } from './runtime-type.ts'
+import { Updates } from './updates.ts'
+
+export interface SpaceOptions {
+  readonly self: MemberNo
+  /** The NF's actor types by name; their order is their number on the wire. */
+  // biome-ignore lint/suspicious/noExplicitAny: the author's types end here; `handles` gives them back
+  readonly types: Readonly<Record<string, KeyedType<Writers, any, any, any>>>
+  readonly out: Core['out']
+  readonly clock: Clock
+  readonly slotBits: number
+  readonly placement?: PlacementKind
+  readonly model?: StateModel
+  readonly limits?: Partial<Limits>
+}
+
+/** A turn, call or read that waits, for people who ask what a packet is waiting for. */
+export interface WaitingInfo {
+  readonly type: string
+  readonly key: string
+  readonly waitsFor: string
+  readonly ageMs: number
+}
+
+/** Records looked at in one background step: some tens of microseconds. */
+const BACKGROUND_ROWS = 2048
+const BACKGROUND_SLOTS = 64
+
+/**
+ * The actor space of one instance: what its handlers call, and what other instances' messages meet.
+ *
+ * A pure state machine: messages and views come in through `onMessage` and `onView`, messages go out
+ * through `out`, time through `clock` and `tick`; `step` does what goes on behind the packets.
+ */
+export class Space {
+  readonly core: Core
+  /** What handlers reach the actors by, one for each type name. */
+  readonly handles: Readonly<Record<string, unknown>>
+  onError: (what: string, error: unknown) => void = () => {}
+
+  private readonly homes: Homes
+  private readonly calls: Calls
+  private readonly updates: Updates
+  private readonly reads: Reads
+  private readonly collects: Collects
+  /** Messages that need a view that we do not have yet, in order. */
+  private held: { from: MemberNo; kind: number; payload: Uint8Array; epoch: number }[] = []
+  private leaving = false
+
+  constructor(o: SpaceOptions) {
+    const limits = { ...defaultLimits, ...o.limits }
+    const { self, out, clock, slotBits, placement = 'aligned', model = 'shared' } = o
+    const types = Object.entries(o.types).map(
+      ([name, keyed], id) => new RuntimeType(id, name, keyed, { slotBits, ...limits }),
+    )
+    const entries = { give: this.giveEntries.bind(this), take: this.takeEntries.bind(this) }
+    const slots = new Slots({ self, slotBits, out, entries })
+    if (model === 'local-only') slots.holdAll()
+    this.core = new Core({ self, types, slots, out, clock, limits, placement, model })
+    this.homes = new Homes(this.core)
+    this.calls = new Calls(this.core, this.homes)
+    this.updates = new Updates(this.core, this.homes, this.calls)
+    this.reads = new Reads(this.core, this.homes)
+    this.collects = new Collects(this.core)
+    const again = (kind: number, payload: Uint8Array) => this.again(kind, payload)
+    this.calls.judgeAgain = again
+    this.updates.judgeAgain = again
+    this.reads.judgeAgain = again
+    this.updates.onError = (type, error) => this.onError(`an update of ${type.name}`, error)
+    const parts = { homes: this.homes, calls: this.calls, updates: this.updates, reads: this.reads }
+    this.handles = Object.fromEntries(
+      types.map((type) => [type.name, handleOf(type, { ...parts, collects: this.collects })]),
+    )
+  }
+
+  /** Says the types' names, fields, keys and methods: members with another one could not read our actors. */
+  get schema(): string {
+    return this.core.types.map((type) => type.schema).join('; ')
+  }
+  get stats(): SpaceStats {
+    return this.core.stats
+  }
+  /** Activations here. */
+  get actors(): number {
+    return this.core.types.reduce((n, type) => n + type.table.activations, 0)
+  }
+
+  // ---- what comes in ----
+
+  onView(view: View): void {
+    const { core } = this
+    core.view = view
+    this.leaving = view.memberOf(core.self)?.state === 'leaving'
+    if (core.model === 'shared') core.slots.adopt(view)
+    const held = this.held
+    this.held = []
+    for (const m of held) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
+  }
+
+  /** A message of one of the actors' kinds, in its link's order. `epoch` is its sender's. */
+  onMessage(from: MemberNo, kind: number, r: ByteReader, epoch: number): void {
+    const waits = kindInfo(kind)?.judged === true
+    if (waits && (epoch > (this.core.view?.epoch ?? 0) || this.behindHeld(from))) {
+      this.held.push({ from, kind, payload: r.bytes.slice(r.pos, r.end), epoch })
+      return
+    }
+    const size = r.left
+    this.dispatch(from, kind, r)
+    if (kindInfo(kind)?.credit) this.core.out.consumed(from, size)
+  }
+
+  /** Owner-judged messages of one sender stay in order behind one that waits for a view (rule 19). */
+  private behindHeld(from: MemberNo): boolean {
+    return this.held.length > 0 && this.held.some((m) => m.from === from)
+  }
+
+  private dispatch(from: MemberNo, kind: number, r: ByteReader): void {
+    switch (kind) {
+      case Kind.ACQUIRE:
+      case Kind.REMOVED:
+      case Kind.RELEASE:
+      case Kind.CALL:
+      case Kind.UNTETHER:
+      case Kind.READ:
+        return this.judge(kind, r)
+      case Kind.GRANT:
+        return this.homes.onGrant(r)
+      case Kind.ABSENT:
+        return this.homes.onAbsent(r)
+      case Kind.TRANSFER:
+        return this.homes.onTransfer(r)
+      case Kind.STATE:
+        return this.homes.onState(from, r)
+      case Kind.REMOVED_OK:
+        return this.homes.onRemovedOk(r)
+      case Kind.REPLY:
+        return this.calls.onReply(r)
+      case Kind.APPLIED:
+        return this.updates.onApplied(r)
+      case Kind.REJECT:
+        return r.u8() === Kind.CALL ? this.calls.onReject(r) : this.updates.onReject(r)
+      case Kind.READ_HOME:
+        return this.readHome(r)
+      case Kind.VALUE:
+        return this.reads.onValue(r)
+      case Kind.COLLECT:
+        return this.collects.onCollect(r)
+      case Kind.FOUND:
+        return this.collects.onFound(r)
+      case Kind.COLLECTED:
+        return this.collects.onCollected(from, r)
+      case Kind.PULL:
+        return this.core.slots.onPull(from, r)
+      case Kind.SLOT:
+        return this.core.slots.onSlot(r)
+      default:
+        throw new RehomeError('bad-frame', `a message of kind ${kind} has no place here`)
+    }
+  }
+
+  /** A message that needs the slot owner: served, kept until the token is here, passed on, or rejected (rule 11). */
+  private judge(kind: number, r: ByteReader): void {
+    const { core } = this
+    const start = r.pos
+    const type = core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const slot = core.slot(hash)
+    const state = core.slots.state[slot]
+    if (state === HELD) return this.serve(kind, type, hash, r, r.bytes.subarray(start, r.end))
+    if (state === DUE) {
+      const payload = r.bytes.slice(start, r.end)
+      return core.slots.whenHeld(slot, () => this.judge(kind, new ByteReader(payload)))
+    }
+    if (kind === Kind.CALL || kind === Kind.UNTETHER) {
+      const by = r.u32()
+      const w = core.out.begin(by, Kind.REJECT)
+      w.u8(kind)
+      w.raw(r.bytes.subarray(start, r.end))
+    } else {
+      const w = core.out.begin(core.owner(hash), kind)
+      w.raw(r.bytes.subarray(start, r.end))
+    }
+    core.out.end()
+  }
+
+  private serve(
+    kind: number,
+    type: RuntimeType,
+    hash: number,
+    r: ByteReader,
+    payload: Uint8Array,
+  ): void {
+    switch (kind) {
+      case Kind.ACQUIRE:
+        return this.homes.serveAcquire(type, hash, r)
+      case Kind.REMOVED:
+        return this.homes.serveRemoved(type, hash, r)
+      case Kind.RELEASE:
+        return this.homes.serveRelease(type, hash, r)
+      case Kind.CALL:
+        return this.calls.serve(type, hash, r, payload)
+      case Kind.UNTETHER:
+        return this.updates.serve(type, hash, r, payload)
+      default:
+        return this.reads.serve(type, hash, r, payload)
+    }
+  }
+
+  private readHome(r: ByteReader): void {
+    const start = r.pos
+    const type = this.core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const payload = r.bytes.subarray(start, r.end)
+    if (this.reads.onReadHome(type, hash, r, payload)) return
+    r.pos = start
+    this.judge(Kind.READ, r)
+  }
+
+  private again(kind: number, payload: Uint8Array): void {
+    this.dispatch(this.core.self, kind, new ByteReader(payload))
+  }
+
+  // ---- a slot's directory entries, as they travel in SLOT ----
+
+  private giveEntries(slot: number, w: ByteWriter): void {
+    for (const type of this.core.types) {
+      const { table } = type
+      const rows = table.rowsOfSlot(slot, this.core.slots.slotBits)
+      const entries = rows.filter((row) => table.get(row, ENTRY) !== 0)
+      w.u32(entries.length)
+      for (const row of entries) {
+        this.homes.writeEntry(type, row, w)
+        this.core.tidy(type, row)
+      }
+    }
+  }
+
+  private takeEntries(_slot: number, r: ByteReader): void {
+    for (const type of this.core.types) {
+      for (let n = r.u32(); n > 0; n--) this.homes.readEntry(type, r)
+    }
+  }
+
+  // ---- what goes on behind the packets ----
+
+  /** A bounded step of handoffs, drains and collections; true while there is more to do. */
+  step(): boolean {
+    const moving = this.core.view ? this.homes.step(this.leaving, BACKGROUND_ROWS) : false
+    return this.collects.step(BACKGROUND_SLOTS) || moving
+  }
+
+  /** Sends what waits in outboxes: at the end of the traffic, before a scale-in, when stopping. */
+  flush(): void {
+    this.updates.flush()
+  }
+
+  /** Credit is back. */
+  onCredit(): void {
+    this.calls.resume()
+    this.reads.resume()
+    this.updates.flush()
+  }
+
+  /** Ends what has waited too long; to be called about once a second. */
+  tick(): void {
+    const before = this.core.clock.now() - this.core.limits.waitMs
+    this.homes.timeOut(before)
+    this.calls.timeOut(before)
+    this.reads.timeOut(before)
+    this.collects.timeOut(before)
+  }
+
+  /** Packet time has come to `us`: removes what is due, a bounded part; true once all has been looked at. */
+  expire(us: number): boolean {
+    this.core.packetUs = us
+    return this.homes.expire(BACKGROUND_ROWS)
+  }
+
+  /** A member has died, or has left: what waits for its answer ends, definite or indefinite. */
+  memberGone(no: MemberNo): void {
+    this.calls.memberGone(no)
+    this.updates.memberGone(no)
+    this.reads.memberGone(no)
+    this.collects.memberGone(no)
+  }
+
+  /** Packets should be held back at their source: updates or calls have piled up (rule 23). */
+  get pressed(): boolean {
+    return this.updates.pressed
+  }
+
+  /** Nothing is on its way from here and nothing waits: all effects so far are in. */
+  get quiet(): boolean {
+    const open = this.calls.idle && this.updates.idle && this.reads.idle && this.homes.idle
+    return open && this.collects.idle && this.held.length === 0
+  }
+
+  /** Nothing is here and nothing is due: an instance may say BYE (rule 15). */
+  get empty(): boolean {
+    const left = this.core.types.some((t) => t.table.activations > 0 || t.affairCount > 0)
+    return this.quiet && !left && this.core.slots.empty
+  }
+
+  /** What waits here, for `status --suspended`. */
+  *waiting(): Iterable<WaitingInfo> {
+    const now = this.core.clock.now()
+    for (const type of this.core.types) {
+      for (const [row, affair] of type.openAffairs()) {
+        type.table.keyOf(row, type.words)
+        const key = type.keyText(type.words)
+        const here = type.table.get(row, ACTIVATION) !== 0
+        const waitsFor = affair.busy ? 'the turn before it' : here ? 'its turn' : 'STATE or GRANT'
+        for (const waiter of [...affair.queue, ...affair.waiting]) {
+          yield { type: type.name, key, waitsFor, ageMs: now - waiter.since }
+        }
+      }
+    }
+  }
+}
+
+export type { Sender }

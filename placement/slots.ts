@@ -1,0 +1,215 @@
+import { type ByteReader, type ByteWriter, invariant, Kind, type MemberNo } from '../bus/index.ts'
+import type { View } from './view.ts'
+
+/**
+ * Which slots this instance may decide for.
+ *
+ * The directory of a slot is a token: whoever holds it serialises the moves of the slot's actors. A view says who
+ * should hold it; authority follows the token, not the view (PROTOCOL.md, rule 2). A new owner PULLs it from the
+ * holder that the view names, on first access or in the background, and gets SLOT: the counter of move numbers and
+ * the directory's entries. What needs the token meanwhile waits here.
+ *
+ * The counter travels with the token, so a move's number is never given twice in a slot, and (slot, number)
+ * names one activation for good: no tombstones in the directory (rule 3).
+ */
+
+/** What a slot is to this instance. HELD is the one that lets a call run without asking anyone. */
+export const ELSEWHERE = 0
+/** Ours by the view; its token is not here yet. */
+export const DUE = 1
+/** Ours by the view, and its token is here. */
+export const HELD = 2
+/** Another's by the view; its token is still here, until it is PULLed. */
+export const PINNED = 3
+
+/** Where messages go out; `Links` is one. */
+export interface Sender {
+  begin(to: MemberNo, kind: number): ByteWriter
+  end(): void
+}
+
+/** The directory's entries, which lie with the actors' records. */
+export interface Entries {
+  /** Writes the slot's entries and forgets them. */
+  give(slot: number, w: ByteWriter): void
+  take(slot: number, r: ByteReader): void
+}
+
+/** Something that waits until a slot can be decided for, or until it is clear that it cannot be here. */
+export type Waiting = () => void
+
+/** Tokens asked for at once in the background: enough to hide the round trip, few enough to not burst. */
+const BACKGROUND_PULLS = 512
+/** Tokens named in one PULL. */
+const PULL_SLOTS_MAX = 4096
+
+export class Slots {
+  readonly state: Uint8Array
+  readonly slotBits: number
+  /** Handoffs received. */
+  handoffs = 0
+  onSettled: (epoch: number) => void = () => {}
+  /** A slot's token has come. */
+  onHeld: (slot: number) => void = () => {}
+
+  private view: View | undefined
+  private readonly self: MemberNo
+  private readonly out: Sender
+  private readonly entries: Entries
+  private readonly counters: Uint32Array
+  /** PULL is out. */
+  private readonly asked: Uint8Array
+  private readonly waiting = new Map<number, Waiting[]>()
+  private due = 0
+  private pulls = 0
+  /** Where the background drain goes on. */
+  private cursor = 0
+  private settledEpoch = 0
+
+  constructor(o: { self: MemberNo; slotBits: number; out: Sender; entries: Entries }) {
+    this.self = o.self
+    this.slotBits = o.slotBits
+    this.out = o.out
+    this.entries = o.entries
+    const count = 1 << o.slotBits
+    this.state = new Uint8Array(count)
+    this.counters = new Uint32Array(count)
+    this.asked = new Uint8Array(count)
+  }
+
+  /** Ours by the view, held or not. */
+  isOurs(slot: number): boolean {
+    const state = this.state[slot]!
+    return state === DUE || state === HELD
+  }
+
+  /** Takes the next number of a slot whose token is here. */
+  nextNumber(slot: number): number {
+    const next = this.counters[slot]! + 1
+    this.counters[slot] = next
+    return next
+  }
+
+  adopt(view: View): void {
+    this.view = view
+    this.due = 0
+    const orphans: Waiting[] = []
+    for (let slot = 0; slot < view.owner.length; slot++) {
+      const held = this.state[slot]! >= HELD
+      if (view.owner[slot] === this.self) {
+        // Named both owner and holder without a token: the cluster's first, or the token died with its holder.
+        const fresh = !held && view.holder[slot] === this.self
+        this.state[slot] = held || fresh ? HELD : DUE
+        if (!held && !fresh) this.due++
+        if (fresh) orphans.push(...this.takeWaiting(slot))
+      } else {
+        this.state[slot] = held ? PINNED : ELSEWHERE
+        if (!held && !this.asked[slot]) orphans.push(...this.takeWaiting(slot))
+      }
+    }
+    this.cursor = 0
+    for (const go of orphans) go()
+    this.report()
+  }
+
+  /** Runs `go` once the token is here, which is asked for now, or once the slot is another's. */
+  whenHeld(slot: number, go: Waiting): void {
+    const queue = this.waiting.get(slot)
+    if (queue) queue.push(go)
+    else this.waiting.set(slot, [go])
+    if (!this.asked[slot]) this.pull([slot])
+  }
+
+  /** Asks for tokens that nobody has touched yet; true while there are any. */
+  drain(): boolean {
+    if (this.due === 0) return false
+    const byHolder = new Map<MemberNo, number[]>()
+    for (; this.pulls < BACKGROUND_PULLS && this.cursor < this.state.length; this.cursor++) {
+      const slot = this.cursor
+      if (this.state[slot] !== DUE || this.asked[slot]) continue
+      const holder = this.view!.holder[slot]!
+      const slots = byHolder.get(holder)
+      if (slots) slots.push(slot)
+      else byHolder.set(holder, [slot])
+      this.asked[slot] = 1
+      this.pulls++
+    }
+    for (const [holder, slots] of byHolder) this.sendPull(holder, slots)
+    return true
+  }
+
+  private pull(slots: number[]): void {
+    for (const slot of slots) this.asked[slot] = 1
+    this.pulls += slots.length
+    this.sendPull(this.view!.holder[slots[0]!]!, slots)
+  }
+
+  private sendPull(holder: MemberNo, slots: readonly number[]): void {
+    for (let i = 0; i < slots.length; i += PULL_SLOTS_MAX) {
+      const part = slots.slice(i, i + PULL_SLOTS_MAX)
+      const w = this.out.begin(holder, Kind.PULL)
+      w.u16(part.length)
+      for (const slot of part) w.u16(slot)
+      this.out.end()
+    }
+  }
+
+  /** PULL: a view that we have adopted names the sender these slots' owner and us their holder. */
+  onPull(from: MemberNo, r: ByteReader): void {
+    for (let n = r.u16(); n > 0; n--) {
+      const slot = r.u16()
+      invariant(this.state[slot]! >= HELD, `PULL of slot ${slot} from ${from}: its token is here`)
+      invariant(this.view!.owner[slot] === from, `PULL of slot ${slot}: ${from} is its owner`)
+      const w = this.out.begin(from, Kind.SLOT)
+      w.u16(slot)
+      w.u32(this.counters[slot]!)
+      this.entries.give(slot, w)
+      this.out.end()
+      this.state[slot] = ELSEWHERE
+    }
+  }
+
+  onSlot(r: ByteReader): void {
+    const slot = r.u16()
+    invariant(this.state[slot]! < HELD, `slot ${slot} has one token`)
+    this.counters[slot] = r.u32()
+    this.entries.take(slot, r)
+    this.handoffs++
+    this.asked[slot] = 0
+    this.pulls--
+    // A slot stays with an owner that has not reported it held, so the view still names us (rule 2).
+    invariant(this.view!.owner[slot] === this.self, `slot ${slot} came to its owner`)
+    this.state[slot] = HELD
+    this.due--
+    for (const go of this.takeWaiting(slot)) go()
+    this.onHeld(slot)
+    this.report()
+  }
+
+  private takeWaiting(slot: number): Waiting[] {
+    const queue = this.waiting.get(slot)
+    if (!queue) return []
+    this.waiting.delete(slot)
+    return queue
+  }
+
+  private report(): void {
+    const { epoch } = this.view!
+    if (this.due > 0 || epoch <= this.settledEpoch) return
+    this.settledEpoch = epoch
+    this.onSettled(epoch)
+  }
+
+  /** No token is here, none is on its way, and nothing waits for one. */
+  get empty(): boolean {
+    return this.waiting.size === 0 && this.pulls === 0 && !this.state.some((s) => s >= HELD)
+  }
+  /** Every slot is ours: the instance of a cluster that shares nothing. */
+  holdAll(): void {
+    this.state.fill(HELD)
+  }
+  /** Slots whose token is still to come. */
+  get dueCount(): number {
+    return this.due
+  }
+}
