@@ -156,18 +156,22 @@ export interface Fn {
 export function functionsOf({ code }: Source): Fn[] {
   const found = new Map<number, Fn>()
   for (let open = code.indexOf('('); open >= 0; open = code.indexOf('(', open + 1)) {
-    const before = code.slice(Math.max(0, open - 200), open)
-    const word = /([\w$]*)\s*(<[^()]*>)?\s*$/.exec(before)?.[1] ?? ''
+    const before = code.slice(Math.max(0, open - 100), open)
     const body = NOT_A_FUNCTION.test(before) ? -1 : bodyAfter(code, closeOf(code, open) + 1)
     if (body < 0 || found.has(body)) continue
-    const line = lineAt(code, open)
-    const unnamed = ['', 'async', 'return'].includes(word)
-    const bound = /(\w+)\s*(:[^=(),]*)?[:=]\s*(async\s*)?(<[^()]*>)?\s*$/.exec(before)?.[1]
-    const name = unnamed ? (bound ?? 'a function') : word
+    const lines = code.slice(open, closeOf(code, body)).split('\n').length
     const chapter = /\b(describe|suite)\b[^()]*(\([^()]*\))?\([^()]*,\s*$/.test(before)
-    found.set(body, { name, line, lines: lineAt(code, closeOf(code, body)) - line + 1, chapter })
+    found.set(body, { name: nameOf(before), line: lineAt(code, open), lines, chapter })
   }
   return [...found.values()]
+}
+
+/** The name before a parameter list: its own, or that of what it is bound to. */
+function nameOf(before: string): string {
+  const own = /([\w$]*)\s*(<[^()]*>)?\s*$/.exec(before)?.[1] ?? ''
+  if (!['', 'async', 'return'].includes(own)) return own
+  const bound = /(\w+)\s*(:[^=(),]*)?[:=]\s*(async\s*)?(<[^()]*>)?\s*$/.exec(before)
+  return bound?.[1] ?? 'a function'
 }
 
 /** What stands before a parenthesis, then a brace, that are none of a function's. */
