@@ -477,6 +477,14 @@ export class Links {
     return link ? link.bytesInFlight + link.bytesWaiting + link.openBytes : 0
   }
 
+  /** Bytes that have come and cannot be delivered yet: early frames, and messages in pieces. */
+  held(): number {
+    let bytes = 0
+    for (const link of this.links.values())
+      bytes += link.earlyBytes + (link.assembly?.bytes.pos ?? 0)
+    return bytes
+  }
+
   /** Ends all timers; nothing is received any more. */
   stop(): void {
     this.stopped = true
