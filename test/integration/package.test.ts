@@ -32,10 +32,14 @@ const env = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^npm_(?!config_(cache|registry))/i.test(name)),
 )
 
+/** No step takes longer, so that what hangs is named by its step. */
+const RUN_MS_MAX = 120_000
+
 /** Runs a program in `cwd`; throws with all it printed where it fails. */
 async function run(cwd: string, file: string, ...args: string[]): Promise<string> {
   try {
-    return (await promisify(execFile)(file, args, { cwd, env, maxBuffer: 1 << 26 })).stdout
+    const options = { cwd, env, maxBuffer: 1 << 26, timeout: RUN_MS_MAX }
+    return (await promisify(execFile)(file, args, options)).stdout
   } catch (err) {
     const { stdout, stderr, message } = err as { stdout: string; stderr: string; message: string }
     throw new Error(`${message}\n${stdout}\n${stderr}`)
@@ -129,7 +133,7 @@ describe.runIf(isReady)('the package', () => {
 /** Compiles a project with its dependencies' types; what is amiss inside theirs (nats) is not ours to mend. */
 async function compile(project: string): Promise<string[]> {
   const told = await tsc(project, '-p', '.').catch(String)
-  const theirs = new RegExp(`^node_modules/(?!${manifest.name}/)`)
+  const theirs = new RegExp(`^[^(]*node_modules/(?!${manifest.name}/)`)
   return told.split('\n').filter((line) => /error TS/.test(line) && !theirs.test(line))
 }
 
@@ -155,14 +159,9 @@ async function pack(stage: string): Promise<{ tarball: string; files: string[] }
 const OFFLINE = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENOTCACHED|ENETUNREACH/
 
 async function install(project: string, tarball: string): Promise<void> {
-  const args = [
-    'install',
-    '--prefer-offline',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-    tarball,
-  ]
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
+  const patience = ['--prefer-offline', '--fetch-retries=1', '--fetch-retry-mintimeout=1000']
+  const args = ['install', ...quiet, ...patience, tarball]
   try {
     await run(project, 'npm', ...args)
   } catch (err) {
@@ -205,7 +204,7 @@ const within = (specifier: string, dependency: string) =>
 /** The README's ```ts blocks below a comment of this kind. */
 function blocks(kind: 'nf' | 'run'): { name: string; text: string }[] {
   const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8')
-  const pattern = new RegExp(`<!-- ${kind}: ([\\w-]+) -->\\s*\`\`\`ts\\n([\\s\\S]*?)\`\`\``, 'g')
+  const pattern = new RegExp(`^[^(]*node_modules/(?!${manifest.name}/)`)
   return [...readme.matchAll(pattern)].map((m) => ({ name: m[1] ?? '', text: m[2] ?? '' }))
 }
 
