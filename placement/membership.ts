@@ -40,8 +40,8 @@ export interface MembershipPorts {
 const VIEW = 'view'
 const SETTLED = 'settled.'
 
-/** Tries of one operation: with the pauses below some 25 s, so a restart of the server is survived. */
-const TRIES_MAX = 32
+/** How long one operation is tried, its pauses rising: a restart of the server is survived. */
+const PATIENCE_MS = 30_000
 const PAUSE_FIRST_MS = 10
 const PAUSE_MAX_MS = 1000
 /** The reports after one view come together: a view for each would be read by everybody. */
@@ -311,21 +311,20 @@ export class Membership {
     once: () => Promise<T | undefined>,
     inVain: 'conflict' | 'timeout' = 'conflict',
   ): Promise<T> {
-    let failure: RehomeError | undefined
-    for (let tries = 0; tries < TRIES_MAX; tries++) {
-      if (tries > 0) await this.pause(tries)
+    const end = this.ports.clock.now() + PATIENCE_MS
+    for (let tries = 1; ; tries++) {
       if (this.stopped) throw closed(what)
+      let failure = new RehomeError(inVain, `${what}: gave up after ${PATIENCE_MS / 1000} s`)
       try {
         const answer = await once()
         if (answer !== undefined) return answer
-        failure = undefined
       } catch (e) {
         if (!(e instanceof RehomeError) || !isPassing(e)) throw e
         failure = e
       }
+      if (this.ports.clock.now() >= end) throw failure
+      await this.pause(tries)
     }
-    if (failure) throw failure
-    throw new RehomeError(inVain, `${what}: gave up after ${TRIES_MAX} tries`, { what })
   }
 
   private pause(tries: number): Promise<void> {
