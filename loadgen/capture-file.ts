@@ -101,12 +101,13 @@ function fdFile(fd: number, name: string, size: number, problem?: CaptureProblem
 }
 
 async function spoolStream(source: Readable, name: string): Promise<CaptureFile> {
-  const sink = new Sink()
+  let sink: Sink | undefined
   try {
+    sink = new Sink()
     await drain(source, sink)
     if (sink.failure) throw sink.failure
   } catch (error) {
-    closeSync(sink.fd)
+    if (sink) closeSync(sink.fd)
     throw new RehomeError('bad-input', `cannot spool ${name}: ${reason(error)}`, { path: name })
   }
   return fdFile(sink.fd, name, sink.size, sink.problem)

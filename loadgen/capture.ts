@@ -5,15 +5,16 @@ import { PcapReader, pcapFormat } from './pcap.ts'
 import { isPcapNg, PcapNgReader } from './pcapng.ts'
 
 /**
- * Opens a capture, pcap or pcapng, told apart by its first bytes. A path must be a plain file; `spool` makes one of
- * standard input, pipes and gzip. A file opened by path is closed with the reader.
+ * Opens a capture, pcap or pcapng, told apart by its first bytes. A path must lead to a plain file and is closed with
+ * the reader; `spool` makes a file of standard input, pipes and gzip, and whoever spooled it closes it.
  */
 export function openCapture(where: string | CaptureFile): CaptureReader {
-  const file = typeof where === 'string' ? openFile(where) : where
+  if (typeof where !== 'string') return readerOf({ ...where, close() {} })
+  const file = openFile(where)
   try {
     return readerOf(file)
   } catch (error) {
-    if (file !== where) file.close()
+    file.close()
     throw error
   }
 }
@@ -34,7 +35,7 @@ export function countPackets(where: string | CaptureFile): number {
   const record = new CaptureRecord()
   let packets = 0
   while (reader.next(record)) packets++
-  if (typeof where === 'string') reader.close()
+  reader.close()
   return packets
 }
 

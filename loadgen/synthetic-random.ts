@@ -9,7 +9,7 @@ export class Random {
   private d: number
 
   constructor(seed: number) {
-    let state = (seed ^ Math.floor(seed / 0x1_0000_0000)) | 0
+    let state = Math.floor(seed / 0x1_0000_0000) | 0
     const spread = (): number => {
       state = (state + 0x9e3779b9) | 0
       let z = Math.imul(state ^ (state >>> 16), 0x21f0aaad)
@@ -17,6 +17,8 @@ export class Random {
       return z ^ (z >>> 15)
     }
     this.a = spread()
+    // The upper 21 bits of the seed are in `a`, all of it in the others: no two seeds have the same state.
+    state ^= seed | 0
     this.b = spread()
     this.c = spread()
     this.d = spread()

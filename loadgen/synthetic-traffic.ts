@@ -57,7 +57,7 @@ export class SyntheticTraffic implements CaptureReader {
     this.name = `synthetic traffic (seed ${settings.seed})`
     this.sizes = new FlowSizes(settings.least)
     this.random = new Random(settings.seed)
-    this.frame = new Frame(this.random)
+    this.frame = new Frame(new Random(settings.seed))
     this.slots = slotsFor(settings.flows, this.sizes.mean)
     this.left = new Uint16Array(this.slots)
     this.sent = new Uint16Array(this.slots)
@@ -73,8 +73,7 @@ export class SyntheticTraffic implements CaptureReader {
   }
 
   rewind(): void {
-    // Another stream than the data's, so that the traffic is the same after a rewind.
-    this.random = new Random(this.settings.seed + 1)
+    this.random = new Random(this.settings.seed)
     this.timeUs = START_US
     this.emitted = this.promised = this.flowsStarted = 0
     this.slots = this.left.length
