@@ -204,7 +204,7 @@ const within = (specifier: string, dependency: string) =>
 /** The README's ```ts blocks below a comment of this kind. */
 function blocks(kind: 'nf' | 'run'): { name: string; text: string }[] {
   const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8')
-  const pattern = new RegExp(`^[^(]*node_modules/(?!${manifest.name}/)`)
+  const pattern = new RegExp(`<!-- ${kind}: ([\\w-]+) -->\\s*\`\`\`ts\\n([\\s\\S]*?)\`\`\``, 'g')
   return [...readme.matchAll(pattern)].map((m) => ({ name: m[1] ?? '', text: m[2] ?? '' }))
 }
 
