@@ -10,7 +10,7 @@ import {
   PCAP_US,
   PcapNgFixture,
   pcapBytes,
-} from '../kit/capture-fixtures.ts'
+} from '../unit/loadgen-fixtures.ts'
 
 interface Seen {
   bytes: Uint8Array

@@ -13,13 +13,7 @@ import {
   openCapture,
   PcapWriter,
 } from '../../loadgen/index.ts'
-import {
-  PCAP_MODIFIED,
-  PCAP_NS,
-  PCAP_US,
-  PcapNgFixture,
-  pcapBytes,
-} from '../kit/capture-fixtures.ts'
+import { PCAP_MODIFIED, PCAP_NS, PCAP_US, PcapNgFixture, pcapBytes } from './loadgen-fixtures.ts'
 
 interface Seen {
   bytes: string

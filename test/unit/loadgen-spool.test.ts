@@ -12,7 +12,7 @@ import {
   openCapture,
   spool,
 } from '../../loadgen/index.ts'
-import { PCAP_US, pcapBytes } from '../kit/capture-fixtures.ts'
+import { PCAP_US, pcapBytes } from './loadgen-fixtures.ts'
 
 const PACKETS = 2_000
 /** Some 400 KB that do not compress away, so that a stream of them comes in many pieces. */
