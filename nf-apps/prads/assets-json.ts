@@ -1,0 +1,50 @@
+import { macText } from '../packet/index.ts'
+import { type FoundAsset, macChanges, offersTold, osOf, stackText } from './asset-log.ts'
+import { distanceOf, kindNames } from './fingerprint.ts'
+import type { Signatures } from './signatures.ts'
+import { SERVER } from './state.ts'
+
+/** One object a line for each asset, by address. */
+export function assetsJson(assets: readonly FoundAsset[], signatures: Signatures): string[] {
+  return [...assets]
+    .sort((a, b) => a.key.compare(b.key))
+    .map((asset) => JSON.stringify(assetObject(asset, signatures)))
+}
+
+function assetObject({ key, state }: FoundAsset, signatures: Signatures) {
+  const stacks = Object.values(state.stacks).sort((a, b) => a.index - b.index)
+  const offers = Object.entries(state.offers).sort(([a], [b]) => (a < b ? -1 : 1))
+  return {
+    ip: key.toString(),
+    firstSeen: state.firstSeen,
+    lastSeen: state.lastSeen,
+    macs: macChanges(state.macs).map(({ mac, seconds, vlan }) => ({
+      mac: macText(mac),
+      vendor: signatures.vendors.vendor(mac),
+      vlan,
+      discovered: seconds,
+    })),
+    stacks: stacks.map((stack) => ({
+      by: kindNames[stack.kind],
+      ...osOf(stack, signatures),
+      fingerprint: stackText(stack),
+      port: stack.port,
+      vlan: stack.vlan,
+      distance: distanceOf(stack.ttl),
+      link: stack.mss ? signatures.links.name(stack.mss) : undefined,
+      uptimeHours: stack.stamp ? Math.floor(stack.stamp / 360_000) : undefined,
+      discovered: stack.seconds,
+    })),
+    services: offers.flatMap(([, timeline]) =>
+      offersTold(timeline).map(({ protocol, port, service, application, vlan, seconds }) => ({
+        role: timeline.first[0]?.role === SERVER ? 'server' : 'client',
+        protocol,
+        port,
+        service,
+        application,
+        vlan,
+        discovered: seconds,
+      })),
+    ),
+  }
+}

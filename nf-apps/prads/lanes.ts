@@ -1,0 +1,83 @@
+import {
+  ETHER_VLAN,
+  LINK_ETHERNET,
+  LINK_RAW,
+  NET_ARP,
+  NET_IPV4,
+  NET_NONE,
+  Packet,
+  PROTO_ICMP,
+  PROTO_ICMPV6,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../packet/index.ts'
+
+/** What becomes of a packet, by its outside. */
+export const NOT_IP = 0
+export const ARP = 1
+/** TCP, UDP or ICMP of a connection. */
+export const CONNECTION = 2
+/** IP of a connection, but not looked into. */
+export const OPAQUE = 3
+/** Holds an IP packet that counts in its stead. */
+export const TUNNEL = 4
+/** Its sender is seen, no more. */
+export const GRE = 5
+
+const PROTO_IPV6_WITHIN = 41
+const PROTO_GRE = 47
+/** "IPIP", which real prads takes for IP in IP; the usual number is 4. */
+const PROTO_IPIP = 94
+const IPV6_HEADER = 40
+
+/**
+ * Real prads's way through the headers: one 802.1Q tag, no labels; of IPv6, no extension headers, whose packets are
+ * an unknown protocol to it.
+ */
+export function laneOf(p: Packet): number {
+  if (p.kind === NET_NONE || p.l3Offset < 0 || !isPlainLink(p)) return NOT_IP
+  if (p.kind === NET_ARP) return ARP
+  const v4 = p.kind === NET_IPV4
+  if (!v4 && p.headerLength > IPV6_HEADER) return OPAQUE
+  switch (p.ipProtocol) {
+    case PROTO_TCP:
+    case PROTO_UDP:
+      return CONNECTION
+    case PROTO_ICMP:
+      return v4 ? CONNECTION : OPAQUE
+    case PROTO_ICMPV6:
+      return v4 ? OPAQUE : CONNECTION
+    case PROTO_IPV6_WITHIN:
+    case PROTO_IPIP:
+      return TUNNEL
+    case PROTO_GRE:
+      return v4 ? GRE : OPAQUE
+    default:
+      return OPAQUE
+  }
+}
+
+function isPlainLink(p: Packet): boolean {
+  if (p.linkType !== LINK_ETHERNET) return true
+  if (p.l3Offset !== p.start + 14 + 4 * p.vlanCount) return false
+  if (p.vlanCount === 0) return true
+  const tag = (p.bytes[p.start + 12]! << 8) | p.bytes[p.start + 13]!
+  return p.vlanCount === 1 && tag === ETHER_VLAN
+}
+
+/** The packet in a tunnel's packet, with bytes of its own, as it may have to wait. */
+export function within(p: Packet): Packet {
+  const bytes = p.bytes.slice(p.payloadOffset, p.end)
+  const { timeUs, clockUs, index, hash } = p
+  return new Packet().load(
+    bytes,
+    0,
+    bytes.length,
+    LINK_RAW,
+    bytes.length,
+    timeUs,
+    clockUs,
+    index,
+    hash,
+  )
+}

@@ -1,0 +1,213 @@
+import { type MaybePromise, then } from '../../actors/index.ts'
+import { defineNF, forward, type OptionValues, type Verdict } from '../nf.ts'
+import { ARP_REPLY, Ip, macAt, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
+import { Examination, type FlowState, secondsOf, tagOf } from './detect.ts'
+import * as lanes from './lanes.ts'
+import { type ReportKind, reportKind, reports } from './report.ts'
+import { loadSignatures, type Signatures } from './signatures.ts'
+import {
+  type PradsActors as Actors,
+  CLIENT,
+  type Evidence,
+  HIGH,
+  LOW,
+  NO_ROLE,
+  pradsActors,
+  SERVER,
+} from './state.ts'
+import { LOOK_ARP, parseSwitches } from './switches.ts'
+
+/**
+ * Theory of operation
+ *
+ * PRADS watches and never speaks: from what hosts send by themselves it learns which there are, what they run on and
+ * what they serve. Each packet takes one turn of its connection (`flows`, one writer), which counts it, tells client
+ * from server and remembers what of the two is settled, so that a payload is searched only until it has matched.
+ * What a packet gives away goes as a note to the host that sent it (`assets`, many writers): a note waits for
+ * nothing, is merged with others on its way, and may arrive in any order, from any instance.
+ *
+ * Hence nothing may depend on that order. Every piece of evidence carries its packet's index and time; the asset keeps
+ * of each stack the sighting of least index, and of each port the sightings by index (`timeline.ts`). What is worth a
+ * line — the first sighting, a better one, a change — is judged at the end, from the whole, by real prads's rules. So
+ * the log is the same on one instance and on many, and that of real prads on one.
+ *
+ * One packet: 10.0.0.7:40112 > 93.184.216.34:80, SYN, index 41. Its flow is new, made here; the turn reads the
+ * switches once, notes 10.0.0.7's side as the client's. The SYN's print is S10:64:1:60:M1460,S,T,N,W7:.; the first
+ * signature of its bucket that fits says Linux. The flow has not told of 10.0.0.7 in this second, so in any case one
+ * note goes to the asset 10.0.0.7, here or elsewhere: seen, and the stack, at index 41. It already knows a SYN
+ * with this signature from index 12: nothing changes. Were this note overtaken by that one, neither would it.
+ *
+ * A side's presence is told once in each second of packet time, its stray ACKs when they show another stack:
+ * busy connections cost their assets next to nothing.
+ */
+export const prads = defineNF('prads', {
+  summary:
+    'Passive asset detection: hosts, their systems, services and clients, as prads logs them',
+  options: {
+    signatures: {
+      type: 'string',
+      value: 'DIR',
+      help: 'signature files in the formats of prads (default: a small set of our own)',
+    },
+    switches: {
+      type: 'string',
+      value: 'LETTERS',
+      help: "what to look at, by prads's letters: FRMSAKUTIt, X clears; i, u: stacks by ICMP, UDP (default M)",
+    },
+    report: {
+      type: 'string',
+      value: 'KIND',
+      help: 'assets (default), connections, statistics or json',
+    },
+  },
+  state: pradsActors,
+  setup: (options) => new Environment(options),
+
+  onPacket(p, state, env) {
+    const lane = lanes.laneOf(p)
+    switch (lane) {
+      case lanes.CONNECTION:
+      case lanes.OPAQUE:
+        return connection(p, lane === lanes.OPAQUE, state, env)
+      case lanes.ARP:
+        return arp(p, state, env)
+      case lanes.TUNNEL:
+        return tunnel(p, state, env)
+      case lanes.GRE:
+        state.statistics.count({ gre: 1, vlan: p.vlanCount })
+        state.assets.at(p.src).note(noteOf(p, []))
+        return forward
+      default:
+        state.statistics.count({ other: 1, vlan: p.vlanCount })
+        return forward
+    }
+  },
+
+  result: (state, env) => reports[env.report](state, env.signatures),
+})
+
+/** What an instance has besides its actors; none of it changes with the packets. */
+class Environment {
+  readonly signatures: Signatures
+  readonly switches: number
+  readonly report: ReportKind
+  readonly examination: Examination
+
+  constructor(options: OptionValues) {
+    const text = (name: string) => (typeof options[name] === 'string' ? options[name] : undefined)
+    this.signatures = loadSignatures(text('signatures'))
+    this.switches = parseSwitches(text('switches') ?? 'M')
+    this.report = reportKind(text('report') ?? 'assets')
+    this.examination = new Examination(this.signatures)
+  }
+}
+
+function connection(
+  p: Packet,
+  opaque: boolean,
+  { flows, assets, configuration }: Actors,
+  env: Environment,
+): MaybePromise<Verdict> {
+  const key = symmetricFlowOf(p)
+  const side = key.forward ? LOW : HIGH
+  return flows.with(key, (flow, created) => {
+    if (!created) return step(p, flow, side, side === flow.client ? CLIENT : SERVER, assets, env)
+    begin(p, flow, side, opaque)
+    return then(configuration.switches(), (given) => {
+      flow.switches = given ?? env.switches
+      return step(p, flow, side, NO_ROLE, assets, env)
+    })
+  })
+}
+
+function begin(p: Packet, flow: FlowState, side: number, opaque: boolean): void {
+  flow.firstIndex = p.index
+  flow.started = secondsOf(p)
+  flow.startSide = side
+  flow.startBytes = bytesOf(p)
+  flow.startFlags = p.flags
+  flow.client = side
+  flow.opaque = opaque
+}
+
+/** One packet in its connection's turn: count it, look at it, tell its sender's asset what is new. */
+function step(
+  p: Packet,
+  flow: FlowState,
+  side: number,
+  role: number,
+  assets: Actors['assets'],
+  env: Environment,
+): Verdict {
+  const now = secondsOf(p)
+  flow.last = now
+  if (p.vlanCount > 0) flow.vlanPackets++
+  const told = count(p, flow, side, now)
+  // Real prads tracks such packets in IPv6 without taking note of their sender.
+  if (flow.opaque) {
+    if (!told && p.kind === NET_IPV4) assets.at(p.src).note(noteOf(p, []))
+    return forward
+  }
+  const found = env.examination.examine(p, flow, side, role)
+  if (!told || found.length > 0) assets.at(p.src).note(noteOf(p, found))
+  return forward
+}
+
+/** Counts a packet for its side; whether the side's asset has been told of this second. */
+function count(p: Packet, flow: FlowState, side: number, now: number): boolean {
+  if (side === LOW) {
+    const told = flow.lowPackets > 0 && flow.lowTold === now
+    flow.lowPackets++
+    flow.lowBytes += bytesOf(p)
+    flow.lowFlags |= p.flags
+    flow.lowTold = now
+    return told
+  }
+  const told = flow.highPackets > 0 && flow.highTold === now
+  flow.highPackets++
+  flow.highBytes += bytesOf(p)
+  flow.highFlags |= p.flags
+  flow.highTold = now
+  return told
+}
+
+/** What is in the IP packet behind its first header, in the 16 bits that real prads has for it. */
+function bytesOf(p: Packet): number {
+  return (p.totalLength - (p.kind === NET_IPV4 ? p.headerLength : 40)) & 0xffff
+}
+
+/** A reply to an ARP request, or one that nobody asked for, says which address a host has. */
+function arp(p: Packet, { assets, statistics, configuration }: Actors, env: Environment) {
+  statistics.count({ arp: 1, vlan: p.vlanCount })
+  return then(configuration.switches(), (given): Verdict => {
+    const reply = ((p.bytes[p.l3Offset + 6] ?? 0) << 8) | (p.bytes[p.l3Offset + 7] ?? 0)
+    const whole = p.end - p.l3Offset >= 18
+    if (reply !== ARP_REPLY || !whole || !((given ?? env.switches) & LOOK_ARP)) return forward
+    const mac = macAt(p.bytes, p.l3Offset + 8)
+    const sender = Ip.v4(
+      new DataView(p.bytes.buffer, p.bytes.byteOffset + p.l3Offset + 14, 4).getUint32(0),
+    )
+    assets
+      .at(sender)
+      .note(
+        noteOf(p, [{ what: 'mac', index: p.index, seconds: secondsOf(p), vlan: tagOf(p), mac }]),
+      )
+    return forward
+  })
+}
+
+function tunnel(p: Packet, state: Actors, env: Environment): MaybePromise<Verdict> {
+  const inner = lanes.within(p)
+  const lane = lanes.laneOf(inner)
+  const inside = lane === lanes.CONNECTION || lane === lanes.OPAQUE
+  const count = { vlan: p.vlanCount, hollow: inside ? 0 : 1 }
+  state.statistics.count(
+    p.kind === NET_IPV4 ? { tunnels4: 1, ...count } : { tunnels6: 1, ...count },
+  )
+  return inside ? connection(inner, lane === lanes.OPAQUE, state, env) : forward
+}
+
+function noteOf(p: Packet, evidence: Evidence[]) {
+  const now = secondsOf(p)
+  return { first: now, last: now, evidence }
+}
