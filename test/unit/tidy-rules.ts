@@ -138,7 +138,7 @@ export const importsNameTheirFile: Rule = (sources) =>
 
 const PROGRAMS = ['index.ts', 'cli/main.ts', 'bench/main.ts', 'test/kit/index.ts']
 const STARTED =
-  /^(vitest\.config\.ts|test\/kit\/sim-main\.ts|test\/types\/.*|samples\/.*|.*\.test\.ts)$/
+  /^(vitest\.config\.ts|test\/kit\/(sim-main|check-\w+)\.ts|test\/types\/.*|samples\/.*|.*\.test\.ts)$/
 
 export const everyFileIsUsed: Rule = (sources) => {
   const paths = sources.map((s) => s.path)
@@ -162,7 +162,7 @@ export const everyExportIsUsed: Rule = (sources) => {
       const name = match[1] ?? ''
       const named = sources.some((s) => s !== source && words.get(s.path)?.has(name))
       if (named || offered.has(name)) return []
-      return [`${source.path}:${lineAt(source.code, match.index)} nobody uses ${name}`]
+      return [`${source.path}:${lineAt(source.code, match.index)} nobody else uses ${name}`]
     }),
   )
 }

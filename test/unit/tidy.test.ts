@@ -138,7 +138,7 @@ const bad: Record<RuleName, [Files, string[]][]> = {
         'bus/a.ts': 'export const offered = 1\nexport const left = 2\nexport class Used {}',
         'bus/b.ts': 'export function alsoOffered() {}\n// left is only spoken of: left\nnew Used()',
       },
-      ['bus/a.ts:2 nobody uses left'],
+      ['bus/a.ts:2 nobody else uses left'],
     ],
   ],
   filesAndFunctionsAreSmall: [
