@@ -10,24 +10,33 @@ export class ByteWriter {
   bytes: Uint8Array
   view: DataView
   pos = 0
+  /** Where the buffer ends: a field, since asking the buffer costs more than the write. */
+  limit: number
   /** What stands before is of no interest when the buffer grows: it is not copied, only counted. */
   keepFrom = 0
 
   constructor(capacity = 256) {
     this.bytes = Buffer.allocUnsafeSlow(capacity)
     this.view = new DataView(this.bytes.buffer)
+    this.limit = capacity
+  }
+
+  /** Goes on writing into `bytes`, at `pos`. */
+  use(bytes: Uint8Array): void {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.limit = bytes.length
   }
 
   /** Makes room for `n` more bytes; every put below asks for what it needs. */
   ensure(n: number): void {
-    if (this.pos + n > this.bytes.length) this.grow(n)
+    if (this.pos + n > this.limit) this.grow(n)
   }
 
   private grow(n: number): void {
-    const next = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.pos + n))
+    const next = Buffer.allocUnsafeSlow(Math.max(this.limit * 2, this.pos + n))
     next.set(this.bytes.subarray(this.keepFrom, this.pos), this.keepFrom)
-    this.bytes = next
-    this.view = new DataView(next.buffer)
+    this.use(next)
   }
 
   u8(v: number): void {
@@ -132,6 +141,10 @@ export class ByteReader {
   raw(n: number): Uint8Array {
     const at = this.need(n)
     return this.bytes.subarray(at, at + n)
+  }
+  /** Passes over the next `n` bytes; answers where they begin in `bytes`. */
+  skip(n: number): number {
+    return this.need(n)
   }
   block(): Uint8Array {
     return this.raw(this.u32())

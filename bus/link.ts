@@ -47,6 +47,7 @@
  */
 import { ByteWriter } from './bytes.ts'
 import { countMessages, HEADER_BYTES } from './frame.ts'
+import type { LinkLimits } from './linkoptions.ts'
 import type { MemberNo } from './port.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -114,6 +115,8 @@ export class Link {
   frameStart = 0
   messageStart = 0
   frameEpoch = 0
+  /** The frame is closed once the writer stands here or behind: it is large enough, or the slab ends. */
+  fullAt = 0
   /** Room that a slab must have left to be used on: the largest whole message so far. In bytes. */
   room = 1024
   private nextSlabBytes = FIRST_SLAB_BYTES
@@ -161,12 +164,14 @@ export class Link {
   }
 
   /** Makes the writer stand behind the header of a new frame, with `need` bytes of room for messages. */
-  openFrame(epoch: number, need: number, slabBytesMax: number): void {
+  openFrame(epoch: number, need: number, limits: LinkLimits): void {
     const w = this.w
-    if (this.slab.length - this.frameStart < HEADER_BYTES + need) this.takeSlab(need, slabBytesMax)
+    if (this.slab.length - this.frameStart < HEADER_BYTES + need)
+      this.takeSlab(need, limits.slabBytes)
     w.pos = this.frameStart + HEADER_BYTES
     this.frameEpoch = epoch
     this.open = true
+    this.fullAt = Math.min(this.frameStart + limits.frameBytes, this.slab.length - this.room)
   }
 
   /**
@@ -177,14 +182,8 @@ export class Link {
     const bytes = Math.max(this.nextSlabBytes, 2 * (need + HEADER_BYTES))
     this.nextSlabBytes = Math.min(slabBytesMax, this.nextSlabBytes * 2)
     this.slab = Buffer.allocUnsafeSlow(bytes)
-    this.useSlab()
+    this.w.use(this.slab)
     this.frameStart = 0
-  }
-
-  /** Points the writer at the slab: at a new one, or back from a buffer that it grew. */
-  useSlab(): void {
-    this.w.bytes = this.slab
-    this.w.view = new DataView(this.slab.buffer, this.slab.byteOffset, this.slab.length)
   }
 
   /** The slab's remaining bytes are given up; the next frame starts on a new one. */
@@ -200,7 +199,7 @@ export class Link {
 
   /** Takes back the message at hand, and the frame if there is nothing else in it. */
   takeBack(): void {
-    if (this.w.bytes !== this.slab) this.useSlab()
+    if (this.w.bytes !== this.slab) this.w.use(this.slab)
     this.w.pos = this.messageStart
     if (this.openBytes > 0) return
     this.open = false

@@ -25,6 +25,9 @@ import { PROTOCOL_VERSION } from './message.ts'
 import type { MemberNo } from './port.ts'
 import { Transmission } from './transmission.ts'
 
+/** A power of two. */
+const RECENT = 16
+
 /**
  * All links of one member: writes messages into frames and delivers those of others, in order and
  * once. The essay is in link.ts. Pure: time and the bus are handed in.
@@ -40,7 +43,8 @@ export class Links {
   private newest = 0
   /** Links above it: bounded, since a forged frame can name any number. */
   private strangers = 0
-  private last: Link
+  /** Links by the low bits of their number: most members talk to few at a time. */
+  private readonly recent: Link[]
   private readonly home: Link
   /** Takes what is written to a member that is dead. */
   private readonly nobody: Link
@@ -64,7 +68,7 @@ export class Links {
     this.transmission = new Transmission(options, this.limits, this.stats)
     this.nobody = this.newLink(0)
     this.home = this.newLink(options.self)
-    this.last = this.home
+    this.recent = new Array(RECENT).fill(this.nobody)
     this.links.set(options.self, this.home)
     this.reach(options.self)
   }
@@ -86,7 +90,7 @@ export class Links {
     const left = { unsent: link.unsentMessages(), unanswered: link.unansweredMessages() }
     this.links.delete(no)
     link.die()
-    if (this.last === link) this.last = this.home
+    if (this.recent[no & (RECENT - 1)] === link) this.recent[no & (RECENT - 1)] = this.nobody
     return left
   }
 
@@ -108,7 +112,11 @@ export class Links {
 
   /** The link to `no`; a new one for a member of a view still to come; undefined for a dead one. */
   private linkOf(no: MemberNo): Link | undefined {
-    if (no === this.last.no) return this.last
+    const recent = this.recent[no & (RECENT - 1)]!
+    return recent.no === no ? recent : this.find(no)
+  }
+
+  private find(no: MemberNo): Link | undefined {
     let link = this.links.get(no)
     if (!link) {
       if (no <= this.newest || this.strangers >= this.limits.strangersMax) return undefined
@@ -116,7 +124,7 @@ export class Links {
       this.links.set(no, link)
       this.strangers++
     }
-    this.last = link
+    this.recent[no & (RECENT - 1)] = link
     return link
   }
 
@@ -156,8 +164,7 @@ export class Links {
     else w.view.setUint32(link.messageStart, kind | (bytes << 8), true)
     this.stats.messagesOut[kind]!++
     if ((kindFlags[kind]! & METERED) !== 0) link.creditSent += bytes
-    const full = w.pos - link.frameStart >= this.limits.frameBytes
-    if (full || link.slab.length - w.pos < link.room) this.close(link)
+    if (w.pos >= link.fullAt) this.close(link)
   }
 
   /** Transmits all that has been written: at the end of a burst. */
@@ -172,7 +179,7 @@ export class Links {
   }
 
   private openFrame(link: Link, epoch: number, need: number): void {
-    link.openFrame(epoch, need + MESSAGE_HEAD_BYTES, this.limits.slabBytes)
+    link.openFrame(epoch, need + MESSAGE_HEAD_BYTES, this.limits)
     if (link.listed || link === this.home || link === this.nobody) return
     link.listed = true
     this.toFlush[this.toFlushCount++] = link
@@ -457,7 +464,7 @@ export class Links {
 
   /** Credit-class payload of `bytes` from that member has been dealt with and holds no memory now. */
   consumed(from: MemberNo, bytes: number): void {
-    const link = this.links.get(from)
+    const link = this.linkOf(from)
     if (!link) return
     link.creditConsumed += bytes
     invariant(link.creditConsumed <= link.creditReceived, 'no more is consumed than has come')

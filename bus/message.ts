@@ -124,7 +124,7 @@ export const Kind = {
     "a slot's token: counter and directory entries",
     '–',
   ),
-  BYE: kind('BYE', 'leaver', 'all', 'nothing is due', 'BYE-OK'),
+  BYE: kind('BYE', 'leaver', 'all', 'nothing is due', 'BYE-OK', judged),
   BYE_OK: kind('BYE-OK', 'all', 'leaver', 'I send you nothing more', '–'),
   PACKETS: kind('PACKETS', 'steerer', 'instance', 'a batch of packets', 'DONE', { credit: true }),
   DONE: kind('DONE', 'instance', 'steerer', 'verdicts of a batch, and packets to send on', '–'),
