@@ -42,6 +42,8 @@ import * as look from './switches.ts'
 
 export type FlowState = State<(typeof Flow)['fields']>
 
+/** As far as the window: what is behind may be cut off by the capture. */
+const TCP_HEADER_MIN = 16
 /** Bytes of a TCP payload that are looked at; banners and headers stand at its beginning. */
 const TCP_DEPTH = 600
 /** Payloads that are too short to tell anything. */
@@ -70,6 +72,10 @@ export class Examination {
   }
   private p!: Packet
   private flow!: FlowState
+  /** Where the transport header begins, as real prads finds it. */
+  private at = 0
+  private srcPort = 0
+  private dstPort = 0
   private side = LOW
   private role = 0
   private found: Evidence[] = []
@@ -85,10 +91,22 @@ export class Examination {
     this.side = side
     this.role = role
     this.found = []
-    if (p.ipProtocol === PROTO_TCP && p.hasTcp) this.tcp(p.flags)
-    else if (p.ipProtocol === PROTO_UDP && p.hasUdp) this.udp()
-    else if (p.ipProtocol === PROTO_ICMP && p.hasIcmp) this.icmp()
+    const at = transportOf(p)
+    const room = p.end - at
+    this.at = at
+    if (p.ipProtocol === PROTO_TCP && room >= TCP_HEADER_MIN) {
+      this.ports()
+      this.tcp(p.bytes[at + 13]!)
+    } else if (p.ipProtocol === PROTO_UDP && room >= 8) {
+      this.ports()
+      this.udp()
+    } else if (p.ipProtocol === PROTO_ICMP && room >= 4) this.icmp()
     return this.found
+  }
+
+  private ports(): void {
+    this.srcPort = u16(this.p.bytes, this.at)
+    this.dstPort = u16(this.p.bytes, this.at + 2)
   }
 
   private tcp(flags: number): void {
@@ -114,12 +132,12 @@ export class Examination {
   private tcpClient(): void {
     const { flow, p } = this
     if (!(flow.switches & look.LOOK_TCP_CLIENTS) || flow.settled & CLIENT_KNOWN) return
-    const from = p.l4Offset + p.tcpHeaderLength
+    const from = this.tcpPayload()
     if (p.end - from < TCP_PAYLOAD_MIN) return
     // Real prads bounds a client's payload in IPv4 alone.
     const to = p.kind === NET_IPV4 ? Math.min(p.end, from + TCP_DEPTH) : p.end
     if (this.payload(this.signatures.tcpClients, from, to)) flow.settled |= CLIENT_KNOWN
-    else if (!(flow.settled & CLIENT_GUESSED) && this.guess(p.dstPort)) {
+    else if (!(flow.settled & CLIENT_GUESSED) && this.guess(this.dstPort)) {
       flow.settled |= CLIENT_GUESSED
     }
   }
@@ -127,21 +145,25 @@ export class Examination {
   private tcpService(): void {
     const { flow, p } = this
     if (!(flow.switches & look.LOOK_TCP_SERVICES) || flow.settled & SERVICE_KNOWN) return
-    const from = p.l4Offset + p.tcpHeaderLength
+    const from = this.tcpPayload()
     if (p.end - from < TCP_PAYLOAD_MIN) return
     const to = Math.min(p.end, from + TCP_DEPTH)
     if (this.payload(this.signatures.tcpServices, from, to)) flow.settled |= SERVICE_KNOWN
-    else if (!(flow.settled & SERVICE_GUESSED) && this.guess(p.srcPort)) {
+    else if (!(flow.settled & SERVICE_GUESSED) && this.guess(this.srcPort)) {
       flow.settled |= SERVICE_GUESSED
     }
   }
 
+  private tcpPayload(): number {
+    return this.at + ((this.p.bytes[this.at + 12]! >>> 4) << 2)
+  }
+
   private udp(): void {
     const { flow, p } = this
-    if (p.dstPort === DNS) this.role = CLIENT
-    else if (p.srcPort === DNS) this.role = SERVER
+    if (this.dstPort === DNS) this.role = CLIENT
+    else if (this.srcPort === DNS) this.role = SERVER
     if (!(flow.switches & look.LOOK_UDP_SERVICES)) return
-    if (p.end - p.l4Offset - 8 >= UDP_PAYLOAD_MIN) this.udpService()
+    if (p.end - this.at - 8 >= UDP_PAYLOAD_MIN) this.udpService()
     if (flow.switches & look.LOOK_UDP_STACK && p.kind === NET_IPV4) {
       this.rawStack(UDP, `20:${this.ipText()}:${rawFragmentField(p)}:${p.tos}:${quirksOf(p)}`)
     }
@@ -151,12 +173,12 @@ export class Examination {
     const { flow, p } = this
     // Real prads loads signatures for UDP over IPv4 alone.
     const known =
-      p.kind === NET_IPV4 && this.payload(this.signatures.udpServices, p.l4Offset + 8, p.end)
+      p.kind === NET_IPV4 && this.payload(this.signatures.udpServices, this.at + 8, p.end)
     if (known) flow.settled |= SERVICE_KNOWN
     else if (this.role === CLIENT && !(flow.settled & CLIENT_GUESSED)) {
-      if (this.guessEither(p.dstPort, p.srcPort)) flow.settled |= CLIENT_GUESSED
+      if (this.guessEither(this.dstPort, this.srcPort)) flow.settled |= CLIENT_GUESSED
     } else if (this.role === SERVER && !(flow.settled & SERVICE_GUESSED)) {
-      if (this.guessEither(p.srcPort, p.dstPort)) flow.settled |= SERVICE_GUESSED
+      if (this.guessEither(this.srcPort, this.dstPort)) flow.settled |= SERVICE_GUESSED
     }
   }
 
@@ -196,7 +218,7 @@ export class Examination {
       what: 'offer',
       ...this.sighting(),
       protocol: p.ipProtocol,
-      port: role === CLIENT ? p.dstPort : p.srcPort,
+      port: role === CLIENT ? this.dstPort : this.srcPort,
       role,
       ttl: p.ttl,
       service,
@@ -215,14 +237,14 @@ export class Examination {
 
   private stack(kind: number): void {
     const { p, print } = this
-    readFingerprint(p, kind, print)
+    if (!readFingerprint(p, this.at, kind, print)) return
     const match = this.signatures.os[kind]!.match(print)
     if (kind === ACK && !this.isNewAck(match)) return
     this.found.push({
       what: 'stack',
       ...this.sighting(),
       kind,
-      port: p.srcPort,
+      port: this.srcPort,
       match,
       text: '',
       ...print,
@@ -245,7 +267,7 @@ export class Examination {
     const { p, flow } = this
     if (!(flow.switches & look.LOOK_ICMP_STACK) || flow.settled & STACK_KNOWN) return
     flow.settled |= STACK_KNOWN
-    const head = `${p.payloadLength & 255}:${p.icmpType}:${p.icmpCode}`
+    const head = `${p.payloadLength & 255}:${p.bytes[this.at]}:${p.bytes[this.at + 1]}`
     const tail = `${p.totalLength}:${rawFragmentField(p)}:${p.tos}:${quirksOf(p)}`
     this.rawStack(ICMP, `${head}:${this.ipText()}:${tail}`)
   }
@@ -265,6 +287,16 @@ export class Examination {
   private sighting() {
     return { index: this.p.index, seconds: secondsOf(this.p), vlan: tagOf(this.p) }
   }
+}
+
+/** Behind the IP header alone: a later fragment is taken for the beginning of a packet. */
+function transportOf(p: Packet): number {
+  const v4 = p.kind === NET_IPV4
+  return p.l3Offset + (v4 ? (p.bytes[p.l3Offset]! & 15) << 2 : 40)
+}
+
+function u16(b: Uint8Array, i: number): number {
+  return (b[i]! << 8) | b[i + 1]!
 }
 
 /** The fragment field of IPv4 as a little-endian machine reads it, which is how real prads writes it. */

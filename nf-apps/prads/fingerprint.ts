@@ -1,4 +1,12 @@
-import { NET_IPV6, type Packet, TCP_ACK, TCP_PSH, TCP_RST, TCP_SYN } from '../packet/index.ts'
+import {
+  NET_IPV4,
+  NET_IPV6,
+  type Packet,
+  TCP_ACK,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+} from '../packet/index.ts'
 
 /** By which packet a TCP stack was recognised; the name as the asset log writes it. */
 export const SYN = 0
@@ -61,24 +69,32 @@ export interface Fingerprint {
   stamp: number
 }
 
-/** Reads the fingerprint of a TCP packet, whose header is there at least without options, into `out`. */
-export function readFingerprint(p: Packet, kind: number, out: Fingerprint): void {
+/**
+ * Reads the fingerprint of a TCP packet, whose header is at `l4` and there as far as its window, into `out`;
+ * false if its IP header is none, or its options are cut off by the capture.
+ */
+export function readFingerprint(p: Packet, l4: number, kind: number, out: Fingerprint): boolean {
   const b = p.bytes
-  const l4 = p.l4Offset
-  out.window = p.window
+  const v4 = p.kind === NET_IPV4
+  const total = v4 ? u16(b, p.l3Offset + 2) : u16(b, p.l3Offset + 4) + 40
+  const end = Math.min(p.start + Math.min(p.wireLength, SNAPLEN), p.l3Offset + total)
+  if (p.l3Offset + (v4 ? 20 : 40) > end || l4 < p.l3Offset + 20) return false
+  out.window = u16(b, l4 + 14)
   out.ttl = p.ttl
   out.stamp = 0
   out.mss = 0
   out.scale = 0
   out.options.length = 0
-  out.quirks = ipQuirks(p) | tcpQuirks(p, kind)
-  const ipSize = p.kind === NET_IPV6 ? p.totalLength - 40 : p.totalLength
-  out.size = kind === ACK ? 0 : ipSize & 0xffff
-  out.df = p.kind === NET_IPV6 || p.dontFragment ? 1 : 0
+  out.quirks = ipQuirks(p) | tcpQuirks(b, l4, p.end, kind)
+  out.size = kind === ACK ? 0 : v4 ? total : total - 40
+  out.df = v4 && !p.dontFragment ? 0 : 1
   const optionBytes = ((b[l4 + 12]! >>> 4) << 2) - 20
-  const end = Math.min(p.start + Math.min(p.wireLength, SNAPLEN), p.l3Offset + p.totalLength)
+  if (optionBytes > 0 && l4 + 20 + optionBytes > p.end && p.end < p.start + p.wireLength) {
+    return false
+  }
   if (kind !== ACK && l4 + 20 + optionBytes < end) out.quirks |= QUIRK_DATA
   readOptions(b, l4 + 20, optionBytes, p.end, out)
+  return true
 }
 
 function ipQuirks(p: Packet): number {
@@ -91,18 +107,29 @@ function ipQuirks(p: Packet): number {
   return (p.ipId === 0 ? QUIRK_ID_ZERO : 0) | (p.headerLength > 20 ? QUIRK_IP_OPTIONS : 0)
 }
 
-function tcpQuirks(p: Packet, kind: number): number {
-  const withAck = (p.flags & TCP_ACK) !== 0
+function tcpQuirks(b: Uint8Array, l4: number, end: number, kind: number): number {
+  const flags = b[l4 + 13]!
+  const withAck = (flags & TCP_ACK) !== 0
+  const seq = u32(b, l4 + 4)
+  const ack = u32(b, l4 + 8)
   let quirks = 0
   if (kind === RST && withAck) quirks |= QUIRK_RST_ACK
   if (kind === FIN && withAck) quirks |= QUIRK_FIN_ACK
-  if (p.seq === p.ack) quirks |= QUIRK_SEQ_IS_ACK
-  if (p.seq === 0) quirks |= QUIRK_SEQ_ZERO
-  if (p.flags & BEYOND_FLAGS & (kind === ACK ? ~TCP_PSH : -1)) quirks |= QUIRK_FLAGS
-  if (p.ack !== 0) quirks |= QUIRK_ACK
-  if (p.urgent !== 0) quirks |= QUIRK_URGENT
-  if (p.bytes[p.l4Offset + 12]! & 15) quirks |= QUIRK_RESERVED
+  if (seq === ack) quirks |= QUIRK_SEQ_IS_ACK
+  if (seq === 0) quirks |= QUIRK_SEQ_ZERO
+  if (flags & BEYOND_FLAGS & (kind === ACK ? ~TCP_PSH : -1)) quirks |= QUIRK_FLAGS
+  if (ack !== 0) quirks |= QUIRK_ACK
+  if (l4 + 20 <= end && u16(b, l4 + 18) !== 0) quirks |= QUIRK_URGENT
+  if (b[l4 + 12]! & 15) quirks |= QUIRK_RESERVED
   return quirks
+}
+
+function u16(b: Uint8Array, i: number): number {
+  return (b[i]! << 8) | b[i + 1]!
+}
+
+function u32(b: Uint8Array, i: number): number {
+  return (u16(b, i) << 16) | u16(b, i + 2)
 }
 
 /** `left` bytes of options from `at`, as far as `end`. What stands behind an end-of-options is read, too. */

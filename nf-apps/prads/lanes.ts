@@ -1,4 +1,6 @@
 import {
+  BAD_IP_VERSION,
+  ETHER_IPV4,
   ETHER_VLAN,
   LINK_ETHERNET,
   LINK_RAW,
@@ -64,6 +66,35 @@ function isPlainLink(p: Packet): boolean {
   const tag = (p.bytes[p.start + 12]! << 8) | p.bytes[p.start + 13]!
   return p.vlanCount === 1 && tag === ETHER_VLAN
 }
+
+/**
+ * The packet as real prads reads it, which does not look at IPv4's version and takes a later fragment for the
+ * beginning of a packet: mended in a copy, or itself. Such packets are steered by their addresses alone, so their
+ * connections are kept apart from the others (`APART` in the key's VLAN).
+ */
+export function mended(p: Packet): Packet {
+  const unversioned = p.malformed === BAD_IP_VERSION && p.etherType === ETHER_IPV4
+  if (!unversioned && !(p.isFragment && p.kind === NET_IPV4)) return p
+  const bytes = p.bytes.slice(p.start, p.end)
+  const at = (unversioned ? p.payloadOffset : p.l3Offset) - p.start
+  bytes[at] = 0x40 | (bytes[at]! & 15)
+  bytes[at + 6]! &= 0x40
+  bytes[at + 7] = 0
+  const { linkType, wireLength, timeUs, clockUs, index, hash } = p
+  return new Packet().load(
+    bytes,
+    0,
+    bytes.length,
+    linkType,
+    wireLength,
+    timeUs,
+    clockUs,
+    index,
+    hash,
+  )
+}
+/** No tag is above 4,095. */
+export const APART = 0xffff
 
 /** The packet in a tunnel's packet, with bytes of its own, as it may have to wait. */
 export function within(p: Packet): Packet {

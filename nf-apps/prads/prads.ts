@@ -63,12 +63,13 @@ export const prads = defineNF('prads', {
   state: pradsActors,
   setup: (options) => new Environment(options),
 
-  onPacket(p, state, env) {
+  onPacket(packet, state, env) {
+    const p = lanes.mended(packet)
     const lane = lanes.laneOf(p)
     switch (lane) {
       case lanes.CONNECTION:
       case lanes.OPAQUE:
-        return connection(p, lane === lanes.OPAQUE, state, env)
+        return connection(p, p !== packet, lane === lanes.OPAQUE, state, env)
       case lanes.ARP:
         return arp(p, state, env)
       case lanes.TUNNEL:
@@ -104,11 +105,13 @@ class Environment {
 
 function connection(
   p: Packet,
+  apart: boolean,
   opaque: boolean,
   { flows, assets, configuration }: Actors,
   env: Environment,
 ): MaybePromise<Verdict> {
   const key = symmetricFlowOf(p)
+  if (apart) key.vlan = lanes.APART
   const side = key.forward ? LOW : HIGH
   return flows.with(key, (flow, created) => {
     if (!created) return step(p, flow, side, side === flow.client ? CLIENT : SERVER, assets, env)
@@ -204,7 +207,7 @@ function tunnel(p: Packet, state: Actors, env: Environment): MaybePromise<Verdic
   state.statistics.count(
     p.kind === NET_IPV4 ? { tunnels4: 1, ...count } : { tunnels6: 1, ...count },
   )
-  return inside ? connection(inner, lane === lanes.OPAQUE, state, env) : forward
+  return inside ? connection(inner, false, lane === lanes.OPAQUE, state, env) : forward
 }
 
 function noteOf(p: Packet, evidence: Evidence[]) {
