@@ -59,9 +59,9 @@ export class FlowKey {
   /** Turns the key round, in place. */
   reverse(): this {
     const { src, dst, srcPort } = this
-    const { a, b, c, d } = src
+    const { w0, w1, w2, w3 } = src
     src.copy(dst)
-    dst.set(a, b, c, d)
+    dst.set(w0, w1, w2, w3)
     this.srcPort = this.dstPort
     this.dstPort = srcPort
     this.forward = !this.forward
@@ -146,7 +146,7 @@ export function steeringHash(p: Packet): number {
   if (p.kind === NET_IPV4 && !p.isFragment) {
     // Most packets: without a detour over address objects, half the time.
     const id = p.icmpId
-    return hashV4(p.src.d, p.dst.d, p.srcPort || id, p.dstPort || id, p.ipProtocol)
+    return hashV4(p.src.w3, p.dst.w3, p.srcPort || id, p.dstPort || id, p.ipProtocol)
   }
   const { src, dst, srcPort, dstPort, protocol } = fill(scratchKey, p)
   return flowHash(src, dst, srcPort, dstPort, protocol)
@@ -160,19 +160,19 @@ export function flowHash(
   dstPort: number,
   protocol: number,
 ): number {
-  if (src.v4 && dst.v4) return hashV4(src.d, dst.d, srcPort, dstPort, protocol)
+  if (src.v4 && dst.v4) return hashV4(src.w3, dst.w3, srcPort, dstPort, protocol)
   const forward = inOrder(src, dst, srcPort, dstPort)
   const low = forward ? src : dst
   const high = forward ? dst : src
   const w = scratch
-  w[0] = low.a
-  w[1] = low.b
-  w[2] = low.c
-  w[3] = low.d
-  w[4] = high.a
-  w[5] = high.b
-  w[6] = high.c
-  w[7] = high.d
+  w[0] = low.w0
+  w[1] = low.w1
+  w[2] = low.w2
+  w[3] = low.w3
+  w[4] = high.w0
+  w[5] = high.w1
+  w[6] = high.w2
+  w[7] = high.w3
   w[8] = forward ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort
   w[9] = protocol
   return hashWords(w, 10)

@@ -4,20 +4,22 @@ import { RehomeError } from '../../bus/index.ts'
 export const V4_MAPPED = 0xffff
 
 /**
- * An IP address of either family: 16 bytes as four unsigned words, IPv4 as ::ffff:a.b.c.d.
+ * An IP address of either family: 16 bytes as four words, IPv4 as ::ffff:a.b.c.d.
  * Mutable, so that a packet can fill the same two objects for each packet; `clone()` to keep one.
  */
 export class Ip {
-  a: number
-  b: number
-  c: number
-  d: number
+  // Signed: an unsigned word may be beyond the engine's small integers, and storing it in a field
+  // then costs 8 ns, a fifth of parsing a packet. `a` to `d` are the same words unsigned.
+  w0: number
+  w1: number
+  w2: number
+  w3: number
 
   constructor(a = 0, b = 0, c = 0, d = 0) {
-    this.a = a
-    this.b = b
-    this.c = c
-    this.d = d
+    this.w0 = a | 0
+    this.w1 = b | 0
+    this.w2 = c | 0
+    this.w3 = d | 0
   }
 
   /** Dotted IPv4, or IPv6 in any form of RFC 4291; anything else is a `bad-argument`. */
@@ -28,31 +30,53 @@ export class Ip {
   }
 
   static v4(word: number): Ip {
-    return new Ip(0, 0, V4_MAPPED, word >>> 0)
+    return new Ip(0, 0, V4_MAPPED, word)
+  }
+
+  get a(): number {
+    return this.w0 >>> 0
+  }
+
+  get b(): number {
+    return this.w1 >>> 0
+  }
+
+  get c(): number {
+    return this.w2 >>> 0
+  }
+
+  /** The last word: all of an IPv4 address. */
+  get d(): number {
+    return this.w3 >>> 0
   }
 
   get v4(): boolean {
-    return this.c === V4_MAPPED && this.a === 0 && this.b === 0
+    return this.w2 === V4_MAPPED && (this.w0 | this.w1) === 0
   }
 
+  /** Words signed or unsigned. */
   set(a: number, b: number, c: number, d: number): this {
-    this.a = a
-    this.b = b
-    this.c = c
-    this.d = d
+    this.w0 = a | 0
+    this.w1 = b | 0
+    this.w2 = c | 0
+    this.w3 = d | 0
     return this
   }
 
   copy(from: Ip): this {
-    return this.set(from.a, from.b, from.c, from.d)
+    this.w0 = from.w0
+    this.w1 = from.w1
+    this.w2 = from.w2
+    this.w3 = from.w3
+    return this
   }
 
   clone(): Ip {
-    return new Ip(this.a, this.b, this.c, this.d)
+    return new Ip(this.w0, this.w1, this.w2, this.w3)
   }
 
   equals(o: Ip): boolean {
-    return this.d === o.d && this.c === o.c && this.b === o.b && this.a === o.a
+    return this.w3 === o.w3 && this.w2 === o.w2 && this.w1 === o.w1 && this.w0 === o.w0
   }
 
   /** Order of the 128-bit numbers: negative, 0 or positive. */

@@ -92,10 +92,10 @@ function readEnds(words: Uint32Array, at: number): FlowKey {
 }
 
 function writeIp(from: Ip, out: Uint32Array, at: number): void {
-  out[at] = from.a
-  out[at + 1] = from.b
-  out[at + 2] = from.c
-  out[at + 3] = from.d
+  out[at] = from.w0
+  out[at + 1] = from.w1
+  out[at + 2] = from.w2
+  out[at + 3] = from.w3
 }
 
 function readIp(into: Ip, words: Uint32Array, at: number): Ip {

@@ -1,7 +1,7 @@
 import { V4_MAPPED } from './ip.ts'
 import * as n from './numbers.ts'
 import type { Packet } from './packet.ts'
-import { u16, u32 } from './read.ts'
+import { i32, u16 } from './read.ts'
 
 // Each parser below returns the cause why it could not go on, or FINE. It has then filled in what it
 // could read. All reads are below `p.end`, or `p.payloadEnd`, which is never above it.
@@ -148,8 +148,8 @@ function parseIPv4(p: Packet, at: number): number {
   p.fragmentOffset = (fragment & 0x1fff) << 3
   p.isFragment = (fragment & 0x3fff) !== 0
   p.ipProtocol = b[at + 9]!
-  p.src.set(0, 0, V4_MAPPED, u32(b, at + 12))
-  p.dst.set(0, 0, V4_MAPPED, u32(b, at + 16))
+  p.src.set(0, 0, V4_MAPPED, i32(b, at + 12))
+  p.dst.set(0, 0, V4_MAPPED, i32(b, at + 16))
   // A capture on a sending host with segmentation offload sees 0: then the packet's end tells.
   const total = u16(b, at + 2) || p.start + p.wireLength - at
   p.totalLength = total
@@ -176,8 +176,8 @@ function parseIPv6(p: Packet, at: number): number {
   p.kind = n.NET_IPV6
   p.l3Offset = at
   p.headerLength = 40
-  p.src.set(u32(b, at + 8), u32(b, at + 12), u32(b, at + 16), u32(b, at + 20))
-  p.dst.set(u32(b, at + 24), u32(b, at + 28), u32(b, at + 32), u32(b, at + 36))
+  p.src.set(i32(b, at + 8), i32(b, at + 12), i32(b, at + 16), i32(b, at + 20))
+  p.dst.set(i32(b, at + 24), i32(b, at + 28), i32(b, at + 32), i32(b, at + 36))
   const next = b[at + 6]!
   const length = u16(b, at + 4)
   // 0 with something behind it is a jumbogram or segmentation offload: the packet's end tells.
@@ -306,8 +306,8 @@ function parseArp(p: Packet, at: number): number {
   if (p.end - at < 28) return n.BAD_ARP_TRUNCATED
   p.headerLength = 28
   p.totalLength = 28
-  p.src.set(0, 0, V4_MAPPED, u32(b, at + 14))
-  p.dst.set(0, 0, V4_MAPPED, u32(b, at + 24))
+  p.src.set(0, 0, V4_MAPPED, i32(b, at + 14))
+  p.dst.set(0, 0, V4_MAPPED, i32(b, at + 24))
   p.payloadOffset = at + 28
   return n.FINE
 }
