@@ -16,6 +16,9 @@ import { constants, createGunzip, type Gunzip } from 'node:zlib'
 import { RehomeError } from '../bus/index.ts'
 import type { CaptureProblem } from './capture-record.ts'
 
+/** Inflated at a time: each piece is a trip to the thread pool and back, and may be lost to a damage. */
+const INFLATE_BYTES = 64 * 1024
+
 /** Bytes that can be read from any position, any number of times. Several readers may share one. */
 export interface CaptureFile {
   readonly name: string
@@ -157,17 +160,20 @@ async function drain(source: Readable, sink: Sink): Promise<void> {
 /** Resolves when the inflater takes more, or when damaged data have ended it. */
 function roomIn(gunzip: Gunzip): Promise<void> {
   return new Promise((resolve) => {
-    gunzip.once('drain', resolve)
-    gunzip.once('close', resolve)
+    const done = (): void => {
+      gunzip.off('drain', done).off('close', done)
+      resolve()
+    }
+    gunzip.on('drain', done).on('close', done)
   })
 }
 
 /**
- * What has been inflated before a damage is kept, but for at most one output chunk (16 KiB). Z_SYNC_FLUSH: a stream
+ * What has been inflated before a damage is kept, but for at most one output chunk. Z_SYNC_FLUSH: a stream
  * that merely ends too early gives all it had, and the capture's last record shows the cut.
  */
 function inflateInto(sink: Sink): Gunzip {
-  const gunzip = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH })
+  const gunzip = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH, chunkSize: INFLATE_BYTES })
   gunzip.on('data', (chunk: Buffer) => {
     sink.write(chunk)
     if (sink.failure) gunzip.destroy()

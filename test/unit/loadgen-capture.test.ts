@@ -7,6 +7,7 @@ import {
   type CaptureProblems,
   type CaptureReader,
   CaptureRecord,
+  captureProblems,
   countPackets,
   looped,
   memoryFile,
@@ -315,6 +316,11 @@ describe('a file that is no capture gets one clear line', () => {
     expect(() => openCapture(join(folder, 'absent'))).toThrow(/cannot read .*: no such file/)
     expect(() => openCapture(folder)).toThrow(/cannot read .*: it is a directory/)
   })
+})
+
+it('every problem that is counted has a line that says what was done', () => {
+  const { problems } = openCapture(memoryFile(pcapBytes(form, [])))
+  expect(Object.keys(problems)).toEqual(Object.keys(captureProblems))
 })
 
 describe('looped', () => {

@@ -100,7 +100,7 @@ describe('spool', () => {
   it('keeps what a gzip holds that is cut off', async () => {
     const zipped = gzipSync(capture)
     const seen = packetsOf(await spool(written(zipped.subarray(0, zipped.length >> 1))))
-    expect(seen.packets).toBeGreaterThan(PACKETS / 3)
+    expect(seen.packets).toBeGreaterThan(PACKETS / 4)
     expect(seen.packets).toBeLessThan(PACKETS)
     expect(seen.problems).toEqual(['truncated'])
   })
@@ -109,7 +109,7 @@ describe('spool', () => {
     const zipped = gzipSync(capture)
     zipped.fill(0xff, zipped.length >> 1)
     const seen = packetsOf(await spool(written(zipped)))
-    expect(seen.packets).toBeGreaterThan(PACKETS / 3)
+    expect(seen.packets).toBeGreaterThan(PACKETS / 4)
     expect(seen.packets).toBeLessThan(PACKETS)
     expect(seen.problems).toContain('bad-gzip')
   })
