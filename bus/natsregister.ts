@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import {
+  ErrorCode,
   type JetStreamClient,
   type KV,
   type KvEntry,
@@ -30,6 +31,8 @@ export class NatsRegister implements Register {
   private readonly watches = new Set<Watch>()
   /** Writes without comparison go one after the other per name, or a late retry would undo a newer one. */
   private readonly lastWrite = new Map<string, Promise<void>>()
+  /** Operations under way, to be tried again at once when the connection is back. */
+  private readonly underWay = new Set<() => void>()
   private closed = false
 
   private constructor(js: JetStreamClient, bucket: string, kv: KV, onError: (e: unknown) => void) {
@@ -117,11 +120,13 @@ export class NatsRegister implements Register {
   /** The connection is back: consumers may be gone with the server's former life. */
   renew(): void {
     for (const watch of this.watches) watch.renew()
+    for (const giveUp of this.underWay) giveUp()
   }
 
   close(): void {
     this.closed = true
     for (const watch of this.watches) watch.stop()
+    for (const giveUp of this.underWay) giveUp()
   }
 
   private async write(
@@ -154,13 +159,28 @@ export class NatsRegister implements Register {
 
   private async persist<T>(what: string, name: string, attempt: () => Promise<T>): Promise<T> {
     try {
-      return await persist(attempt, () => this.closed, RETRY_MS_MAX)
+      return await persist(
+        () => this.untilRenewed(attempt),
+        (e) => this.closed || isHopeless(e),
+        RETRY_MS_MAX,
+      )
     } catch (e) {
       if (this.closed) throw new RehomeError('closed', 'the bus has been closed')
       const outcome = what === 'read' ? 'definite' : 'indefinite'
       const message = `the register could not ${what} "${name}": ${text(e)}`
       throw new RehomeError('bus-unavailable', message, { name }, outcome)
     }
+  }
+
+  /** An answer that was under way when the connection broke will not come: do not wait for it. */
+  private untilRenewed<T>(attempt: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => reject(new Error('the connection was renewed'))
+      this.underWay.add(giveUp)
+      attempt()
+        .then(resolve, reject)
+        .finally(() => this.underWay.delete(giveUp))
+    })
   }
 }
 
@@ -240,7 +260,7 @@ function present(entry: KvEntry): Entry | undefined {
 
 async function persist<T>(
   attempt: () => Promise<T>,
-  given: () => boolean,
+  isFinal: (e: unknown) => boolean,
   patienceMs: number,
 ): Promise<T> {
   const end = performance.now() + patienceMs
@@ -248,10 +268,16 @@ async function persist<T>(
     try {
       return await attempt()
     } catch (e) {
-      if (given() || performance.now() > end) throw e
+      if (isFinal(e) || performance.now() > end) throw e
     }
     await delay(RETRY_PAUSE_MS)
   }
+}
+
+/** What no server will ever take: a value that is too large, a key that cannot be. */
+function isHopeless(e: unknown): boolean {
+  if (!(e instanceof NatsError)) return e instanceof Error && e.message.startsWith('invalid key')
+  return e.code === ErrorCode.MaxPayloadExceeded || e.code === ErrorCode.BadSubject
 }
 
 function isWrongSequence(e: unknown): boolean {

@@ -100,6 +100,7 @@ class Person {
   private readonly plan: Plan
   private readonly id: string
   private bye = false
+  private taking = false
 
   constructor(world: World, index: number, plan: Plan) {
     this.world = world
@@ -117,7 +118,7 @@ class Person {
 
   async join(): Promise<void> {
     await this.membership.join(info(this.id, { role: this.plan.role }), this.world.slotBits)
-    this.later(() => this.takeTokens())
+    this.takeSoon()
     if (this.plan.ends === 'stays') this.done = true
     else this.world.clock.after(this.plan.endsMs, () => this.world.note(this.end()))
   }
@@ -157,7 +158,7 @@ class Person {
     world.views.set(view.epoch, bytes)
     if (Buffer.compare(bytes, encodeView(view)) !== 0)
       world.failures.push(new Error(`two views of epoch ${view.epoch}`))
-    this.later(() => this.takeTokens())
+    this.takeSoon()
     this.sayBye()
   }
 
@@ -166,6 +167,14 @@ class Person {
     return slots.every((s) => this.world.tokens.get(s) === this)
   }
 
+  private takeSoon(): void {
+    if (this.taking) return
+    this.taking = true
+    this.later(() => {
+      this.taking = false
+      this.takeTokens()
+    })
+  }
   /** The PULLs after a view, all at once. */
   private takeTokens(): void {
     const { view, no } = this.membership
@@ -182,10 +191,7 @@ class Person {
     // A token that a crash has taken is made afresh when all have the view that says so.
     const asked = people.filter((p) => p.alive && (from === no || p.membership.no === from))
     if (from !== no && asked.length === 0) return
-    if (!asked.map((p) => p.isAt(view.epoch)).every(Boolean)) {
-      this.later(() => this.takeTokens())
-      return
-    }
+    if (!asked.map((p) => p.isAt(view.epoch)).every(Boolean)) return this.takeSoon()
     if (from !== no && at !== asked[0])
       this.world.failures.push(new Error(`${no} PULLs slot ${slot} from ${from}: it is not there`))
     tokens.set(slot, this)
