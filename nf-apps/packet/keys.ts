@@ -14,11 +14,11 @@ const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
   [ETHER_ARP, 'arp'],
 ])
 
-export function protocolText(protocol: number): string {
+function protocolText(protocol: number): string {
   return PROTOCOL_NAMES.get(protocol) ?? String(protocol)
 }
 
-export function parseProtocol(text: string): number {
+function parseProtocol(text: string): number {
   for (const [protocol, name] of PROTOCOL_NAMES) if (name === text) return protocol
   return parseWhole(text, 0xffff, 'protocol')
 }

@@ -1,12 +1,16 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { CaptureRecord, openCapture } from '../../loadgen/index.ts'
+import { CaptureRecord, openCapture, PcapWriter } from '../../loadgen/index.ts'
+import * as pk from '../../nf-apps/packet/index.ts'
 import {
   BAD_IP_HEADER_LENGTH,
   BAD_IP_VERSION,
+  build,
   Ip,
   NET_ARP,
   NET_NONE,
@@ -46,7 +50,12 @@ const FIELDS = [
   'ip.ttl',
   'ipv6.hlim',
   'tcp.seq_raw',
-  'ip.frag_offset',
+  'ieee8021ad.id',
+  'ip.checksum.status',
+  'tcp.checksum.status',
+  'udp.checksum.status',
+  'icmp.checksum.status',
+  'icmpv6.checksum.status',
 ] as const
 type Row = Record<(typeof FIELDS)[number], string>
 
@@ -59,7 +68,7 @@ function installed(): boolean {
   }
 }
 
-async function dissect(capture: string): Promise<Row[]> {
+async function dissect(path: string): Promise<Row[]> {
   const switches = [
     'ip.defragment',
     'ipv6.defragment',
@@ -68,8 +77,9 @@ async function dissect(capture: string): Promise<Row[]> {
   ]
   const { stdout } = await promisify(execFile)(
     'tshark',
-    ['-n', '-r', folder + capture, '-c', String(PACKETS_MAX)]
+    ['-n', '-r', path, '-c', String(PACKETS_MAX)]
       .concat(switches.flatMap((name) => ['-o', `${name}:FALSE`]))
+      .concat(['ip', 'tcp', 'udp'].flatMap((name) => ['-o', `${name}.check_checksum:TRUE`]))
       .concat(['-T', 'fields', '-E', 'occurrence=f', '-E', 'separator=/t'])
       .concat(FIELDS.flatMap((field) => ['-e', field])),
     { maxBuffer: 64 << 20 },
@@ -116,7 +126,7 @@ function differences(p: Packet, row: Row): string[] {
     same('destination', p.dst, ip(row['ip.dst'], row['ipv6.dst']))
     same('ttl', p.ttl, row['ip.ttl'] || row['ipv6.hlim'])
   } else same('no IP', '', row['ip.src'] || row['ipv6.src'])
-  same('vlan', p.vlanCount > 0 ? p.vlan : '', row['vlan.id'])
+  same('vlan', p.vlanCount > 0 ? p.vlan : '', row['ieee8021ad.id'] || row['vlan.id'])
   compareTransport(p, row, same)
   return wrong
 }
@@ -150,24 +160,110 @@ function compareTransport(
   }
 }
 
-describe.runIf(tshark && captures.length > 0)('the packet view reads what tshark reads', () => {
+/** How many of a capture's packets are read differently, and how the first ones are. */
+function compare(path: string, rows: Row[]): { packets: number; different: number; how: string } {
+  const reader = openCapture(path)
+  const record = new CaptureRecord()
   const packet = new Packet()
+  const how: string[] = []
+  let packets = 0
+  let different = 0
+  while (packets < rows.length && reader.next(record)) {
+    const { bytes, start, end, linkType, wireLength, timeUs } = record
+    packet.load(bytes, start, end, linkType, wireLength, timeUs, timeUs, packets, 0)
+    const all = differences(packet, rows[packets++]!)
+    if (all.length > 0) different++
+    if (all.length > 0 && how.length < 10) how.push(`packet ${packets}: ${all.join('; ')}`)
+  }
+  reader.close()
+  expect(packets).toBe(rows.length)
+  return { packets, different, how: how.join('\n') }
+}
+
+describe.runIf(tshark && captures.length > 0)('the packet view reads what tshark reads', () => {
   it.each(captures)('in %s', async (capture) => {
-    const rows = await dissect(capture)
-    const reader = openCapture(folder + capture)
-    const record = new CaptureRecord()
-    const wrong: string[] = []
-    let packets = 0
-    let different = 0
-    while (packets < rows.length && reader.next(record)) {
-      const { bytes, start, end, linkType, wireLength, timeUs } = record
-      packet.load(bytes, start, end, linkType, wireLength, timeUs, timeUs, packets, 0)
-      const all = differences(packet, rows[packets++]!)
-      if (all.length > 0) different++
-      if (all.length > 0 && wrong.length < 10) wrong.push(`packet ${packets}: ${all.join('; ')}`)
-    }
-    reader.close()
-    expect(packets).toBe(rows.length)
-    expect(different / packets, wrong.join('\n')).toBeLessThanOrEqual(0.001)
+    const path = folder + capture
+    const { packets, different, how } = compare(path, await dissect(path))
+    expect(different / packets, how).toBeLessThanOrEqual(0.001)
   })
+})
+
+describe.runIf(tshark)('tshark reads what is built, and finds its checksums right', () => {
+  const links = [
+    pk.LINK_ETHERNET,
+    pk.LINK_RAW,
+    pk.LINK_COOKED,
+    pk.LINK_COOKED2,
+    pk.LINK_NULL,
+    pk.LINK_LOOP,
+  ]
+  it.each(links)('over link type %i', async (linkType) => {
+    const directory = mkdtempSync(join(tmpdir(), 'rehome-packet-'))
+    try {
+      const path = join(directory, 'built.pcap')
+      writeCapture(path, linkType)
+      const rows = await dissect(path)
+      const { different, how } = compare(path, rows)
+      expect(different, how).toBe(0)
+      const checked = new Map<string, number>()
+      for (const row of rows) {
+        for (const layer of ['ip', 'tcp', 'udp', 'icmp', 'icmpv6'] as const) {
+          const status = row[`${layer}.checksum.status`]
+          expect(status, `${layer}: 0 is a wrong checksum`).not.toBe('0')
+          if (status === '1') checked.set(layer, (checked.get(layer) ?? 0) + 1)
+        }
+      }
+      expect(checked.size, 'layers whose checksums were found right').toBe(5)
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+
+  function writeCapture(path: string, linkType: number): void {
+    const writer = new PcapWriter(path, { linkType })
+    const record = new CaptureRecord()
+    for (const part of parts(linkType === pk.LINK_ETHERNET || linkType === pk.LINK_COOKED)) {
+      record.bytes = build.frame(linkType, part)
+      record.end = record.wireLength = record.bytes.length
+      record.linkType = linkType
+      writer.write(record)
+    }
+    writer.close()
+  }
+
+  function parts(tagged: boolean): build.Part[] {
+    const four = {
+      src: '10.0.0.1',
+      dst: '192.168.0.255',
+      ttl: 3,
+      options: Uint8Array.of(1, 1, 1, 0),
+    }
+    const extensions = [
+      { type: pk.PROTO_HOP_BY_HOP, body: Uint8Array.of(1, 4, 0, 0, 0, 0) },
+      { type: pk.PROTO_DESTINATION, body: Uint8Array.of(1, 12) },
+    ]
+    const six = { src: '2001:db8::1', dst: '2001:db8::ffff:9', hopLimit: 7, extensions }
+    const options = Uint8Array.of(2, 4, 5, 180, 1, 3, 3, 7)
+    const long = 'odd'.repeat(33)
+    const above = [
+      build.tcp({ seq: 0xfedc_ba98, flags: pk.TCP_SYN, options }),
+      build.tcp({ srcPort: 65535, dstPort: 9 }, long),
+      build.udp({ srcPort: 40000, dstPort: 40001 }, long),
+      build.udp({ srcPort: 40000, dstPort: 40001 }),
+    ]
+    const ips = [
+      ...above.flatMap((part) => [build.ipv4(four, part), build.ipv6(six, part)]),
+      build.ipv4(four, build.icmp({ id: 7, sequence: 8 }, long)),
+      build.ipv6(six, build.icmpv6({ id: 7, sequence: 8 }, long)),
+      ...build.ipv4Fragments(four, above[2]!, 40),
+      ...build.ipv6Fragments(six, above[2]!, 40, 99),
+    ]
+    if (!tagged) return ips
+    const arp = build.arp({ senderIp: '10.0.0.1', targetIp: '10.0.0.2', senderMac: 1 })
+    return [arp, ...ips].flatMap((part) => [
+      part,
+      build.vlan(77, part),
+      build.vlan(5, build.vlan(6, part), pk.ETHER_QINQ),
+    ])
+  }
 })

@@ -153,8 +153,20 @@ describe('IP', () => {
     }
   })
 
+  it('does not look for headers in the middle of a datagram, whose beginning may have some', () => {
+    const destination = new Uint8Array(64)
+    destination[0] = pk.PROTO_UDP
+    const part = build.transport(pk.PROTO_DESTINATION, destination)
+    const pieces = build.ipv6Fragments({ src: A6, dst: B6 }, part, 32, 1)
+    const [first, second] = pieces.map(({ bytes }) => parse(bytes, pk.LINK_RAW))
+    expect([first?.ipProtocol, second?.ipProtocol]).toEqual([pk.PROTO_UDP, pk.PROTO_DESTINATION])
+    expect([second?.l4Offset, second?.payloadOffset, second?.malformed]).toEqual([-1, 48, pk.FINE])
+    expect(pk.steeringHash(second!)).toBe(pk.steeringHash(first!))
+  })
+
   it('takes a fragment header that cuts nothing for no fragment (RFC 6946)', () => {
     const [whole] = build.ipv6Fragments({ src: A6, dst: B6 }, web, 1000, 1)
+    whole!.bytes[43]! |= 6 // reserved bits
     const p = parse(whole!.bytes, pk.LINK_RAW)
     expect([p.isFragment, p.dstPort, p.ipId]).toEqual([false, 80, 1])
   })
@@ -258,8 +270,12 @@ describe('malformed packets', () => {
   it('leaves nothing of the packet before', () => {
     const stump = e4.subarray(0, 5)
     const load = (p: Packet) => p.load(stump, 0, 5, pk.LINK_ETHERNET, 5, 1, 2, 3, 4)
-    for (const part of [web6, web4, udp, arp]) {
-      const bytes = part instanceof Uint8Array ? part : build.ethernet({}, build.vlan(4, part))
+    const twice = (part: build.Part) => build.ethernet({}, build.vlan(4, build.vlan(5, part)))
+    const cut = [
+      ...build.ipv4Fragments({ src: A, dst: B, id: 9 }, web, 16),
+      ...build.ipv6Fragments({ src: A6, dst: B6 }, web, 16, 9),
+    ]
+    for (const bytes of [arp, ...[web6, web4, ...cut].map(twice)]) {
       expect(load(parse(bytes))).toEqual(load(new Packet()))
     }
   })
