@@ -126,7 +126,7 @@ export class Collects {
   step(slotsMax: number): boolean {
     const walk = this.walks[0]
     // The slots that are still to come belong to the answer.
-    if (!walk || this.core.slots.dueCount > 0) return this.walks.length > 0
+    if (!walk || this.core.slots.dueCount > 0) return false
     const end = Math.min(walk.slot + slotsMax, this.core.slots.state.length)
     for (; walk.slot < end; walk.slot++) {
       if (this.core.slots.state[walk.slot] !== HELD) continue

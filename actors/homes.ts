@@ -529,16 +529,16 @@ export class Homes {
 
   // ---- background ----
 
-  /** A bounded step of what goes on behind the packets; true while there is more. */
+  /**
+   * A bounded step of what goes on behind the packets; true if there is more to do now. What waits for
+   * answers goes on when they come.
+   */
   step(leaving: boolean, rowsMax: number): boolean {
-    const { slots } = this.core
-    let more = slots.drain()
+    this.core.slots.drain()
     while (this.toFetch.length > 0 && this.fetching < FETCHES_MAX) {
       this.fetchSlot(this.toFetch.pop()!)
     }
-    if (this.toFetch.length > 0 || this.fetching > 0) more = true
-    if (leaving && this.release(rowsMax)) more = true
-    return more
+    return leaving && this.release(rowsMax)
   }
 
   private fetchSlot(slot: number): void {
@@ -552,21 +552,23 @@ export class Homes {
     }
   }
 
-  /** Offers a leaver's single-writer actors to their slot owners, some rows at a time. */
+  /** Begins another round of offers: actors that were busy, or whose slot was still here, may go now. */
+  releaseAgain(): void {
+    this.releaseType = 0
+    this.releaseRow = 0
+  }
+
+  /** Offers a leaver's single-writer actors to their slot owners, some rows at a time; true while in a round. */
   private release(rowsMax: number): boolean {
-    const { core } = this
     for (let left = rowsMax; left > 0; left--) {
-      const type = core.types[this.releaseType]
-      if (!type) {
-        this.releaseType = 0
-        break
-      }
+      const type = this.core.types[this.releaseType]
+      if (!type) return false
       if (this.releaseRow >= type.table.rowsEnd || type.writers === 'multi') {
         this.releaseType++
         this.releaseRow = 0
       } else this.offer(type, this.releaseRow++)
     }
-    return core.types.some((type) => type.table.activations > 0)
+    return true
   }
 
   private offer(type: RuntimeType, row: Row): void {

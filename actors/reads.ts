@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { type ByteReader, type ByteWriter, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
+import { type ByteReader, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { ACTIVATION, ENTRY, HASH, HOME } from './layout.ts'
@@ -271,32 +271,37 @@ export class Reads {
   ): void {
     if (!this.isReadable(type, row)) return this.defer(type, row, payload)
     if (method === COLLECT) return sayFound(this.core, type, row, by, id)
-    const w = this.core.out.begin(by, Kind.VALUE)
-    w.u32(id)
     if (method === LOOKUP) {
+      const w = this.core.out.begin(by, Kind.VALUE)
+      w.u32(id)
       w.u8(STATE)
       type.table.encode(row, w)
-    } else this.writeResult(w, type, row, type.method(method), readArgs(r))
-    this.core.out.end()
+      this.core.out.end()
+    } else this.sayResult(type, row, by, id, type.method(method), readArgs(r))
   }
 
-  private writeResult(
-    w: ByteWriter,
+  private sayResult(
     type: RuntimeType,
     row: Row,
+    by: MemberNo,
+    id: number,
     method: RuntimeMethod,
     args: readonly unknown[],
   ): void {
     type.table.aim(type.cursor, row)
+    let what = RESULT
     let value: unknown
     try {
       value = method.run(type.cursor, ...args)
-      w.u8(RESULT)
     } catch (error) {
+      what = THROWN
       value = error instanceof Error ? error.message : String(error)
-      w.u8(THROWN)
     }
+    const w = this.core.out.begin(by, Kind.VALUE)
+    w.u32(id)
+    w.u8(what)
     writeValue(w, value)
+    this.core.out.end()
   }
 
   private sayAbsent(by: MemberNo, id: number, method: number): void {

@@ -7,7 +7,7 @@ import {
   type MemberNo,
   RehomeError,
 } from '../bus/index.ts'
-import { DUE, HELD, type Sender, Slots, type View } from '../placement/index.ts'
+import { DUE, HELD, Slots, type View } from '../placement/index.ts'
 import { Calls } from './calls.ts'
 import { Collects } from './collects.ts'
 import {
@@ -62,6 +62,10 @@ export class Space {
   /** What handlers reach the actors by, one for each type name. */
   readonly handles: Readonly<Record<string, unknown>>
   onError: (what: string, error: unknown) => void = () => {}
+  /** Every slot that the view gives this instance is here. */
+  set onSettled(listener: (epoch: number) => void) {
+    this.core.slots.onSettled = listener
+  }
 
   private readonly homes: Homes
   private readonly calls: Calls
@@ -120,6 +124,14 @@ export class Space {
     const held = this.held
     this.held = []
     for (const m of held) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
+  }
+
+  /** Some of our slots' tokens are still to come. */
+  get inHandoff(): boolean {
+    return this.core.slots.dueCount > 0
+  }
+  get handoffs(): number {
+    return this.core.slots.handoffs
   }
 
   /** A message of one of the actors' kinds, in its link's order. `epoch` is its sender's. */
@@ -270,7 +282,7 @@ export class Space {
 
   // ---- what goes on behind the packets ----
 
-  /** A bounded step of handoffs, drains and collections; true while there is more to do. */
+  /** A bounded step of handoffs, drains and collections; true while there is more that can be done now. */
   step(): boolean {
     const moving = this.core.view ? this.homes.step(this.leaving, BACKGROUND_ROWS) : false
     return this.collects.step(BACKGROUND_SLOTS) || moving
@@ -288,13 +300,19 @@ export class Space {
     this.updates.flush()
   }
 
-  /** Ends what has waited too long; to be called about once a second. */
+  /** Ends what has waited too long; to be called every 100 ms or so. */
   tick(): void {
     const before = this.core.clock.now() - this.core.limits.waitMs
+    if (this.leaving) this.homes.releaseAgain()
     this.homes.timeOut(before)
     this.calls.timeOut(before)
     this.reads.timeOut(before)
     this.collects.timeOut(before)
+  }
+
+  /** The packet time (µs) of what is handled from here on: expiry goes by it. */
+  set packetUs(us: number) {
+    this.core.packetUs = us
   }
 
   /** Packet time has come to `us`: removes what is due, a bounded part; true once all has been looked at. */
@@ -344,5 +362,3 @@ export class Space {
     }
   }
 }
-
-export type { Sender }

@@ -12,9 +12,10 @@ import { RehomeError } from '../actors/index.ts'
 import type { Packet } from './packet/index.ts'
 
 /** What becomes of a packet. */
-export type Verdict = typeof forward | typeof drop
-export const forward = 1
-export const drop = 0
+export type Verdict = 0 | 1
+// Declared as Verdict, so that `.then(() => forward)` is a verdict's promise and no number's.
+export const forward: Verdict = 1
+export const drop: Verdict = 0
 
 /** The actor types of an NF by the name its handler uses: `flows: Flow.keyedBy(symmetricFlow)`. */
 // biome-ignore lint/suspicious/noExplicitAny: a bound that any keyed type meets; inference keeps the real ones
@@ -58,15 +59,11 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   /** The verdict of a packet whose handler threw. */
   readonly onError: Verdict
   /** What an instance reads once before its first packet: signatures, rules. Throws `bad-input` or `bad-argument`. */
-  readonly setup: (options: OptionValues) => E
-  readonly onPacket: (
-    packet: Packet,
-    state: Handles<S>,
-    env: E,
-    output: Output,
-  ) => MaybePromise<Verdict>
+  setup(options: OptionValues): E
+  // Methods, not properties: an NF of any state and environment is an NF to those who only run it.
+  onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
   /** The NF's result, read from its actors, as lines in one canonical order. */
-  readonly result: (state: Handles<S>, env: E) => Promise<string[]>
+  result(state: Handles<S>, env: E): Promise<string[]>
 }
 
 export interface NFDefinition<S extends StateMap, E> {

@@ -1,0 +1,214 @@
+import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
+import { Intake } from '../loadgen/index.ts'
+import type { Handles, NF, StateMap } from '../nf-apps/index.ts'
+import { type Packet, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
+import type { View } from '../placement/index.ts'
+import { Member, type MemberPorts, type Part, type SpaceSettings } from './member.ts'
+
+export interface InstancePorts extends MemberPorts {
+  /** Wall clock in ms, the same on all processes of a machine. */
+  readonly wallMs: () => number
+}
+
+/** An instance's figures, as it tells them. */
+export interface InstanceReport {
+  id: string
+  no: MemberNo
+  epoch: number
+  state: 'active' | 'leaving'
+  packets: number
+  bytes: number
+  malformed: number
+  errors: number
+  actors: number
+  slots: number
+  handoffs: number
+  suspended: number
+  suspendedMax: number
+  packetsDuringHandoff: number
+  rehomedIn: number
+  rehomedOut: number
+  plainOut: number
+  stale: number
+  staleHits: number
+  untether: number
+  untetherMerged: number
+  untetherApplied: number
+  untetherLost: number
+}
+
+/** One suspended packet: what `status --suspended` shows. */
+export interface SuspendedPacket {
+  flow: string
+  index: number
+  behind: number
+  ageMs: number
+  actor: string
+  waitsFor: string
+}
+
+/** What an ASK is after. */
+export const ASK_FIGURES = 0
+export const ASK_SUSPENDED = 1
+export const ASK_LATENCY = 2
+
+/** Packet time that passes before idle actors are looked through again (µs). */
+const SWEEP_EVERY_US = 1_000_000
+
+/** An instance: a member whose part is to run the NF on the packets it gets. */
+export class Instance implements Part {
+  readonly member: Member
+  readonly intake: Intake
+  readonly id: string
+  private readonly self: MemberNo
+  private readonly ports: InstancePorts
+  private view: View | undefined
+  private readonly clocks: { from: MemberNo; id: number; us: number; swept: boolean }[] = []
+  private sweptUs = 0
+  private sweeping = 0
+
+  constructor(
+    id: string,
+    nf: NF<StateMap, unknown>,
+    env: unknown,
+    ports: InstancePorts,
+    settings: SpaceSettings,
+  ) {
+    this.id = id
+    this.self = ports.self
+    this.ports = ports
+    const member = new Member(ports, settings)
+    this.member = member
+    const { space } = member
+    const handles = space.handles as Handles<StateMap>
+    this.intake = new Intake({
+      out: member.out,
+      clock: ports.clock,
+      slotBits: settings.slotBits,
+      handler: (packet, output) => nf.onPacket(packet, handles, env, output),
+      onError: (packet: Packet, error) => {
+        ports.onError(`packet ${packet.index}`, error)
+        return nf.onError
+      },
+      onPacketTime: (us) => {
+        space.packetUs = us
+      },
+      pressed: () => space.pressed,
+      wake: () => member.wake(),
+      wallMs: ports.wallMs,
+    })
+    member.be(this)
+  }
+
+  onMessage(from: MemberNo, kind: number, r: ByteReader): void {
+    if (kind === Kind.PACKETS) {
+      this.intake.inHandoff = this.member.space.inHandoff
+      this.intake.onPackets(from, r)
+    } else if (kind === Kind.MARK) this.intake.onFlip('mark', from, r)
+    else if (kind === Kind.HOLD) this.intake.onFlip('hold', from, r)
+    else if (kind === Kind.DRAINED) this.intake.onDrained(r)
+    else if (kind === Kind.CLOCK) {
+      this.clocks.push({ from, id: r.u32(), us: r.f64(), swept: false })
+    } else if (kind === Kind.ASK) this.tell(from, r)
+  }
+
+  onView(view: View): void {
+    this.view = view
+  }
+  onCredit(): void {}
+  memberGone(no: MemberNo): void {
+    this.intake.memberGone(no)
+  }
+  letsGo(): boolean {
+    return true
+  }
+
+  step(): boolean {
+    const more = this.intake.step()
+    return this.sweep() || this.answerClock() || more
+  }
+
+  /** Ends actors whose time is over, by the packet time below which nothing is under way. */
+  private sweep(): boolean {
+    const us = this.intake.lowUs
+    if (this.sweeping === 0 && us - this.sweptUs < SWEEP_EVERY_US) return false
+    if (this.sweeping === 0) this.sweeping = us
+    if (!this.member.space.expire(this.sweeping)) return true
+    this.sweptUs = this.sweeping
+    this.sweeping = 0
+    return false
+  }
+
+  /** CLOCK: all traffic is through. Ends what is due by then, and answers once every effect is in. */
+  private answerClock(): boolean {
+    const first = this.clocks[0]
+    if (!first || !this.intake.idle) return false
+    const { space, out } = this.member
+    if (!first.swept) {
+      first.swept = space.expire(first.us)
+      return true
+    }
+    space.flush()
+    if (!space.quiet) return false
+    this.clocks.shift()
+    out.begin(first.from, Kind.CLOCK_OK).u32(first.id)
+    out.end()
+    return this.clocks.length > 0
+  }
+
+  get idle(): boolean {
+    return this.intake.idle && this.clocks.length === 0
+  }
+
+  private tell(to: MemberNo, r: ByteReader): void {
+    const id = r.u32()
+    const what = r.u8()
+    const w = this.member.out.begin(to, Kind.TELL)
+    w.u32(id)
+    if (what === ASK_LATENCY) this.intake.latency.encode(w)
+    else {
+      const told = what === ASK_SUSPENDED ? this.suspended() : this.report()
+      w.block(new TextEncoder().encode(JSON.stringify(told)))
+    }
+    this.member.out.end()
+  }
+
+  report(): InstanceReport {
+    const { intake, member, self, id } = this
+    const { stats } = intake
+    const { rejected: _, expired: __, ...calls } = member.space.stats
+    const slots = this.view ? this.view.owner.reduce((n, o) => n + (o === self ? 1 : 0), 0) : 0
+    return {
+      id,
+      no: self,
+      epoch: this.view?.epoch ?? 0,
+      state: this.view?.memberOf(self)?.state ?? 'active',
+      ...stats,
+      actors: member.space.actors,
+      slots,
+      handoffs: member.space.handoffs,
+      suspended: intake.suspendedNow,
+      ...calls,
+    }
+  }
+
+  private suspended(): SuspendedPacket[] {
+    const now = this.ports.clock.now()
+    const waits = [...this.member.space.waiting()]
+    return [...this.intake.waiting()].map(({ packet, since, behind }) => {
+      const ageMs = now - since
+      // A packet's turn is as old as its suspension: that is how the two are matched.
+      const near = waits.find((w) => Math.abs(w.ageMs - ageMs) < 1) ?? waits[0]
+      const flow = symmetricFlow.text(symmetricFlowOf(packet))
+      const actor = near ? `${near.type}/${near.key}` : ''
+      return {
+        flow,
+        index: packet.index,
+        behind,
+        ageMs,
+        actor,
+        waitsFor: near?.waitsFor ?? 'REPLY',
+      }
+    })
+  }
+}

@@ -1,0 +1,188 @@
+import { type ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
+import { Latency, Steerer } from '../loadgen/index.ts'
+import type { Handles, NF, StateMap } from '../nf-apps/index.ts'
+import type { View } from '../placement/index.ts'
+import {
+  ASK_FIGURES,
+  ASK_LATENCY,
+  ASK_SUSPENDED,
+  type InstanceReport,
+  type SuspendedPacket,
+} from './instance.ts'
+import { Member, type MemberPorts, type Part, type SpaceSettings } from './member.ts'
+
+export interface SourceOptions {
+  readonly wallMs: () => number
+  readonly flipsPerStep: number
+  /** Time between two steps of flips (ms). */
+  readonly flipEveryMs: number
+  readonly batchPacketsMax?: number
+  readonly onOutput?: (index: number, bytes: Uint8Array) => void
+}
+
+/** A question to an instance, or to all of them, whose answers are awaited. */
+interface Question {
+  readonly owed: Set<MemberNo>
+  readonly onAnswer: (from: MemberNo, r: ByteReader) => void
+  readonly resolve: () => void
+}
+
+/** A source of packets: a member whose part is to steer them to the instances, and to ask these for figures and results. */
+export class Source implements Part {
+  readonly member: Member
+  readonly steerer: Steerer
+  private readonly clock: MemberPorts['clock']
+  private readonly o: SourceOptions
+  private readonly nf: NF<StateMap, unknown>
+  private view: View | undefined
+  private flipTimer: { cancel(): void } | undefined
+  private readonly questions = new Map<number, Question>()
+  private nextQuestion = 1
+  /** Called when a packet that was refused for want of credit may be offered again, or a batch is through. */
+  onRoom: () => void = () => {}
+
+  constructor(
+    nf: NF<StateMap, unknown>,
+    ports: MemberPorts,
+    settings: SpaceSettings,
+    options: SourceOptions,
+  ) {
+    this.nf = nf
+    this.o = options
+    this.clock = ports.clock
+    this.member = new Member(ports, settings)
+    const { wallMs, flipsPerStep, batchPacketsMax, onOutput } = options
+    this.steerer = new Steerer({
+      out: this.member.out,
+      slotBits: settings.slotBits,
+      wallMs,
+      flipsPerStep,
+      ...(batchPacketsMax === undefined ? {} : { batchPacketsMax }),
+      ...(onOutput === undefined ? {} : { onOutput }),
+    })
+    this.member.be(this)
+  }
+
+  onMessage(from: MemberNo, kind: number, r: ByteReader): void {
+    if (kind === Kind.DONE) {
+      this.steerer.onDone(r)
+      this.onRoom()
+    } else if (kind === Kind.CLOCK_OK || kind === Kind.TELL) this.onAnswer(from, r)
+  }
+
+  onView(view: View): void {
+    this.view = view
+    this.steerer.onView(view)
+    this.flip()
+  }
+  onCredit(): void {
+    this.onRoom()
+  }
+  memberGone(no: MemberNo): void {
+    this.steerer.memberGone(no)
+    for (const [id, question] of this.questions) {
+      question.owed.delete(no)
+      this.settle(id, question)
+    }
+    this.onRoom()
+  }
+  letsGo(no: MemberNo): boolean {
+    return !this.steerer.steersTo(no)
+  }
+  step(): boolean {
+    return false
+  }
+  get idle(): boolean {
+    return this.steerer.outstanding === 0
+  }
+
+  private flip(): void {
+    if (this.flipTimer || this.steerer.settled) return
+    const more = this.steerer.step()
+    if (!more) return
+    this.flipTimer = this.clock.after(this.o.flipEveryMs, () => {
+      this.flipTimer = undefined
+      this.flip()
+    })
+  }
+
+  // ---- questions ----
+
+  private onAnswer(from: MemberNo, r: ByteReader): void {
+    const id = r.u32()
+    const question = this.questions.get(id)
+    if (!question?.owed.delete(from)) return
+    question.onAnswer(from, r)
+    this.settle(id, question)
+  }
+  private settle(id: number, question: Question): void {
+    if (question.owed.size > 0 || !this.questions.delete(id)) return
+    question.resolve()
+  }
+
+  private askAll(
+    write: (w: ByteWriter, id: number) => void,
+    kind: number,
+    onAnswer: Question['onAnswer'],
+  ): Promise<void> {
+    const instances = this.view?.members.filter((m) => m.role === 'instance') ?? []
+    const id = this.nextQuestion++
+    return new Promise((resolve) => {
+      const question = { owed: new Set(instances.map((m) => m.no)), onAnswer, resolve }
+      this.questions.set(id, question)
+      for (const { no } of instances) {
+        write(this.member.out.begin(no, kind), id)
+        this.member.out.end()
+      }
+      this.settle(id, question)
+    })
+  }
+
+  /** All traffic is through: resolves when every instance has ended what was due and every effect is in. */
+  async finish(): Promise<void> {
+    const us = this.steerer.clockUs
+    const write = (w: ByteWriter, id: number) => {
+      w.u32(id)
+      w.f64(us)
+    }
+    await this.askAll(write, Kind.CLOCK, () => {})
+  }
+
+  private async askJson(what: number): Promise<unknown[]> {
+    const told: unknown[] = []
+    const write = (w: ByteWriter, id: number) => {
+      w.u32(id)
+      w.u8(what)
+    }
+    await this.askAll(write, Kind.ASK, (_from, r) => {
+      told.push(JSON.parse(new TextDecoder().decode(r.block())))
+    })
+    return told
+  }
+
+  async reports(): Promise<InstanceReport[]> {
+    return (await this.askJson(ASK_FIGURES)) as InstanceReport[]
+  }
+  async suspended(): Promise<SuspendedPacket[]> {
+    return ((await this.askJson(ASK_SUSPENDED)) as SuspendedPacket[][]).flat()
+  }
+  async latency(): Promise<Latency> {
+    const all = new Latency()
+    const write = (w: ByteWriter, id: number) => {
+      w.u32(id)
+      w.u8(ASK_LATENCY)
+    }
+    await this.askAll(write, Kind.ASK, (_from, r) => all.merge(Latency.decode(r)))
+    return all
+  }
+
+  /** The NF's result, read from its actors wherever they are. */
+  result(env: unknown): Promise<string[]> {
+    return this.nf.result(this.member.space.handles as Handles<StateMap>, env)
+  }
+
+  stop(): void {
+    this.flipTimer?.cancel()
+    this.member.stop()
+  }
+}

@@ -1,0 +1,379 @@
+import { type ByteReader, type Clock, Kind, type MemberNo } from '../bus/index.ts'
+import { Packet } from '../nf-apps/packet/index.ts'
+import { type Sender, slotOf } from '../placement/index.ts'
+import { readHead, readPacket } from './batch.ts'
+import { Latency } from './latency.ts'
+
+/** What the intake hands each packet to. 1: forward, 0: drop. */
+export type Handler = (packet: Packet, entry: Entry) => number | Promise<number>
+
+/** A batch whose packets do not all have their verdicts yet. */
+interface Batch {
+  readonly from: MemberNo
+  readonly id: number
+  readonly bytes: number
+  readonly dueMs: number
+  left: number
+  forwarded: number
+  dropped: number
+  outputs: { index: number; bytes: Uint8Array }[]
+}
+
+/** A packet with what belongs to it while it is handled. It is the handler's `output`. */
+export class Entry {
+  packet = new Packet()
+  batch!: Batch
+  /** When it was suspended, on the instance's clock. */
+  since = 0
+
+  emit(bytes: Uint8Array): void {
+    this.batch.outputs.push({ index: this.packet.index, bytes: bytes.slice() })
+  }
+}
+
+/** The flip of a slot's packets from one receiver to another, as either of them sees it. */
+interface Flip {
+  readonly kind: 'mark' | 'hold'
+  readonly steerer: MemberNo
+  readonly slot: number
+  /** The steerer's number of it. */
+  readonly number: number
+  readonly peer: MemberNo
+}
+
+export interface IntakeStats {
+  packets: number
+  bytes: number
+  malformed: number
+  errors: number
+  suspendedMax: number
+  /** Packets handled while the newest view was not settled here. */
+  packetsDuringHandoff: number
+}
+
+/**
+ * The receiving side of steering: packets in, verdicts out, in order within each flow.
+ *
+ * A packet that meets an absent actor is suspended; others go on. Later packets of its flow (of its steering
+ * hash) wait behind it, so that a flow's packets take effect in the order of arrival.
+ *
+ * When a slot's packets flip to another instance, the steerer sends MARK on the old way and HOLD on the new one. The new
+ * receiver keeps the slot's packets until the old one, past MARK with none suspended, sends DRAINED
+ * (PROTOCOL.md, rule 13).
+ */
+export class Intake {
+  readonly stats: IntakeStats = {
+    packets: 0,
+    bytes: 0,
+    malformed: 0,
+    errors: 0,
+    suspendedMax: 0,
+    packetsDuringHandoff: 0,
+  }
+  readonly latency = new Latency()
+  /** Packet time below which nothing is under way any more. */
+  lowUs = 0
+  /** Set while a view's slots are still to come. */
+  inHandoff = false
+
+  private readonly o: IntakeOptions
+  private readonly pool: Entry[] = []
+  private entry = new Entry()
+  private open = 0
+  /** Suspended packets by steering hash, each with those that wait behind it. */
+  private readonly suspended = new Map<number, { first: Entry; behind: Entry[] }>()
+  /** Packets of a slot that have no verdict yet though they were taken up: what MARK waits for. */
+  private readonly unsettled = new Map<number, number>()
+  private suspendedCount = 0
+  /** Per slot and steerer: flips that are not through, and packets behind them, as they came. */
+  private readonly flips = new Map<number, (Entry | Flip)[]>()
+  private readonly drained = new Set<string>()
+  /** What is held back while updates have piled up, as it came. */
+  private backlog: (Entry | Flip)[] = []
+  private backlogAt = 0
+
+  constructor(options: IntakeOptions) {
+    this.o = options
+  }
+
+  onPackets(from: MemberNo, r: ByteReader): void {
+    const bytes = r.left
+    const head = readHead(r)
+    if (head.lowUs > this.lowUs) this.lowUs = head.lowUs
+    const { id, dueMs, count } = head
+    const counts = { left: count + 1, forwarded: 0, dropped: 0, outputs: [] }
+    const batch: Batch = { from, id, bytes, dueMs, ...counts }
+    this.open++
+    let read = 0
+    try {
+      for (; read < count; read++) this.take(batch, r)
+    } finally {
+      // The one beyond its packets: a batch does not end while it is being read. A broken one ends where it breaks.
+      this.settle(batch, 1 + count - read)
+    }
+  }
+
+  private take(batch: Batch, r: ByteReader): void {
+    const { entry } = this
+    readPacket(r, entry.packet)
+    entry.batch = batch
+    if (this.isHeldBack() || this.o.pressed()) this.backlog.push(this.detach())
+    else this.enter(entry)
+  }
+
+  /** Makes the current entry its packet's own; the next packet gets another. */
+  private detach(): Entry {
+    const { entry } = this
+    this.entry = this.pool.pop() ?? new Entry()
+    return entry
+  }
+
+  private isHeldBack(): boolean {
+    return this.backlogAt < this.backlog.length
+  }
+
+  private enter(entry: Entry): void {
+    const { hash } = entry.packet
+    if (this.flips.size > 0) {
+      const items = this.flips.get(this.slotKey(entry.batch.from, hash))
+      if (items) {
+        items.push(entry === this.entry ? this.detach() : entry)
+        return
+      }
+    }
+    this.run(entry)
+  }
+
+  private run(entry: Entry): void {
+    const { hash } = entry.packet
+    if (this.suspendedCount > 0) {
+      const flow = this.suspended.get(hash)
+      if (flow) {
+        flow.behind.push(entry === this.entry ? this.detach() : entry)
+        this.countUnsettled(entry, 1)
+        return
+      }
+    }
+    const verdict = this.handle(entry)
+    if (typeof verdict === 'number') {
+      this.done(entry, verdict)
+      if (entry !== this.entry) this.pool.push(entry)
+      return
+    }
+    const kept = entry === this.entry ? this.detach() : entry
+    this.countUnsettled(kept, 1)
+    this.suspended.set(hash, { first: kept, behind: [] })
+    this.suspend(kept, verdict)
+  }
+
+  private handle(entry: Entry): number | Promise<number> {
+    const { packet } = entry
+    this.stats.packets++
+    this.stats.bytes += packet.wireLength
+    if (packet.malformed !== 0) this.stats.malformed++
+    if (this.inHandoff) this.stats.packetsDuringHandoff++
+    this.o.onPacketTime(packet.clockUs)
+    try {
+      return this.o.handler(packet, entry)
+    } catch (error) {
+      return this.failed(entry, error)
+    }
+  }
+
+  private failed(entry: Entry, error: unknown): number {
+    this.stats.errors++
+    return this.o.onError(entry.packet, error)
+  }
+
+  private suspend(entry: Entry, verdict: Promise<number>): void {
+    entry.since = this.o.clock.now()
+    this.suspendedCount++
+    if (this.suspendedCount > this.stats.suspendedMax) {
+      this.stats.suspendedMax = this.suspendedCount
+    }
+    verdict.then(
+      (value) => this.resume(entry, value),
+      (error) => this.resume(entry, this.failed(entry, error)),
+    )
+  }
+
+  private resume(entry: Entry, verdict: number): void {
+    const { hash } = entry.packet
+    this.suspendedCount--
+    this.done(entry, verdict)
+    this.countUnsettled(entry, -1)
+    const flow = this.suspended.get(hash)!
+    this.suspended.delete(hash)
+    for (let i = 0; i < flow.behind.length; i++) {
+      const next = flow.behind[i]!
+      const result = this.handle(next)
+      if (typeof result !== 'number') {
+        this.suspended.set(hash, { first: next, behind: flow.behind.slice(i + 1) })
+        this.suspend(next, result)
+        break
+      }
+      this.done(next, result)
+      this.countUnsettled(next, -1)
+      this.pool.push(next)
+    }
+    this.pool.push(entry)
+    this.o.wake()
+  }
+
+  private done(entry: Entry, verdict: number): void {
+    const { batch } = entry
+    if (verdict === 0) batch.dropped++
+    else batch.forwarded++
+    this.latency.record((this.o.wallMs() - batch.dueMs) * 1000)
+    this.settle(batch, 1)
+  }
+
+  private settle(batch: Batch, n: number): void {
+    batch.left -= n
+    if (batch.left > 0) return
+    this.open--
+    const w = this.o.out.begin(batch.from, Kind.DONE)
+    w.u32(batch.id)
+    w.u32(batch.forwarded)
+    w.u32(batch.dropped)
+    w.u32(batch.outputs.length)
+    for (const output of batch.outputs) {
+      w.f64(output.index)
+      w.block(output.bytes)
+    }
+    this.o.out.end()
+    this.o.out.consumed(batch.from, batch.bytes)
+  }
+
+  // ---- flips ----
+
+  /** One number for a steerer's slot: numbers of members stay far below 2^38. */
+  private slotKey(steerer: MemberNo, hash: number): number {
+    return this.keyOf(steerer, slotOf(hash, this.o.slotBits))
+  }
+  private keyOf(steerer: MemberNo, slot: number): number {
+    return steerer * 2 ** this.o.slotBits + slot
+  }
+
+  private countUnsettled(entry: Entry, n: number): void {
+    const key = this.slotKey(entry.batch.from, entry.packet.hash)
+    const count = (this.unsettled.get(key) ?? 0) + n
+    if (count > 0) this.unsettled.set(key, count)
+    else {
+      this.unsettled.delete(key)
+      if (this.flips.size > 0) this.work(key)
+    }
+  }
+
+  /** MARK or HOLD: the other receiver, then slots, each with its flip's number. */
+  onFlip(kind: 'mark' | 'hold', steerer: MemberNo, r: ByteReader): void {
+    const peer = r.u32()
+    for (let n = r.u16(); n > 0; n--) {
+      const flip = { kind, steerer, slot: r.u16(), number: r.u32(), peer }
+      if (this.isHeldBack()) this.backlog.push(flip)
+      else this.takeFlip(flip)
+    }
+  }
+
+  private takeFlip(flip: Flip): void {
+    const key = this.keyOf(flip.steerer, flip.slot)
+    const items = this.flips.get(key)
+    if (items) items.push(flip)
+    else this.flips.set(key, [flip])
+    this.work(key)
+  }
+
+  /** DRAINED may overtake the HOLD that it is the answer to: they come on different links. */
+  onDrained(r: ByteReader): void {
+    const steerer = r.u32()
+    const slot = r.u16()
+    this.drained.add(`${steerer} ${r.u32()}`)
+    this.work(this.keyOf(steerer, slot))
+  }
+
+  /** Goes on with a slot's flips and the packets behind them, as far as they may. */
+  private work(key: number): void {
+    const items = this.flips.get(key)
+    while (items?.length) {
+      const item = items[0]!
+      if (!(item instanceof Entry) && !this.isThrough(item, key)) return
+      items.shift() // first: what runs next may come back here
+      if (items.length === 0) this.flips.delete(key)
+      if (item instanceof Entry) this.run(item)
+      else if (item.kind === 'mark') this.sendDrained(item)
+    }
+  }
+
+  private isThrough(flip: Flip, key: number): boolean {
+    if (flip.kind === 'mark') return !this.unsettled.has(key)
+    return this.drained.delete(`${flip.steerer} ${flip.number}`)
+  }
+
+  private sendDrained(flip: Flip): void {
+    const w = this.o.out.begin(flip.peer, Kind.DRAINED)
+    w.u32(flip.steerer)
+    w.u16(flip.slot)
+    w.u32(flip.number)
+    this.o.out.end()
+  }
+
+  /** A receiver that is gone sends no DRAINED: what it had of the slot's packets went with it. */
+  memberGone(no: MemberNo): void {
+    for (const [key, items] of [...this.flips]) {
+      for (const item of items) {
+        if (item instanceof Entry || item.kind !== 'hold' || item.peer !== no) continue
+        this.drained.add(`${item.steerer} ${item.number}`)
+      }
+      this.work(key)
+    }
+  }
+
+  // ---- held back ----
+
+  /** Takes up what was held back; true while there is more that may go. */
+  step(): boolean {
+    const end = Math.min(this.backlog.length, this.backlogAt + BACKLOG_STEP)
+    while (this.backlogAt < end && !this.o.pressed()) {
+      const item = this.backlog[this.backlogAt++]!
+      if (item instanceof Entry) this.enter(item)
+      else this.takeFlip(item)
+    }
+    if (this.isHeldBack()) return !this.o.pressed()
+    this.backlog = []
+    this.backlogAt = 0
+    return false
+  }
+
+  /** No packet is here that has no verdict, and no flip is under way. */
+  get idle(): boolean {
+    return this.open === 0 && this.flips.size === 0
+  }
+
+  /** Packets that are suspended now, without those behind them. */
+  get suspendedNow(): number {
+    return this.suspendedCount
+  }
+
+  *waiting(): Iterable<{ packet: Packet; since: number; behind: number }> {
+    for (const { first, behind } of this.suspended.values()) {
+      yield { packet: first.packet, since: first.since, behind: behind.length }
+    }
+  }
+}
+
+const BACKLOG_STEP = 256
+
+export interface IntakeOptions {
+  readonly out: Sender & { consumed(from: MemberNo, bytes: number): void }
+  readonly clock: Clock
+  readonly slotBits: number
+  readonly handler: Handler
+  /** Verdict of a packet whose handler threw. */
+  readonly onError: (packet: Packet, error: unknown) => number
+  readonly onPacketTime: (us: number) => void
+  readonly pressed: () => boolean
+  /** A suspended packet went on outside of any delivery: what it sent must be flushed. */
+  readonly wake: () => void
+  /** Wall clock in ms, the same on all processes of a machine. */
+  readonly wallMs: () => number
+}

@@ -1,0 +1,240 @@
+import { type ByteReader, ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
+import { type Sender, slotOf, type View } from '../placement/index.ts'
+import { type Arrival, BATCH_HEAD_BYTES, writeHead, writePacket } from './batch.ts'
+
+export interface SteererOptions {
+  readonly out: Sender & { creditLeft(to: MemberNo): number }
+  readonly slotBits: number
+  /** Wall clock in ms, the same on all processes of a machine. */
+  readonly wallMs: () => number
+  /** Slots whose packets flip in one `step`: a few keep latencies flat, all at once is the hard case. */
+  readonly flipsPerStep: number
+  /** Packets in one batch: large ones cost less, small ones wait less. */
+  readonly batchPacketsMax?: number
+  /** A packet that the NF sent on, under the index of the one that caused it. */
+  readonly onOutput?: (index: number, bytes: Uint8Array) => void
+}
+
+/** Bytes of a batch: with its head and the frame's it stays below the link's frame. */
+const BATCH_BYTES_MAX = 28 * 1024
+
+/** Packets on the way to one receiver. */
+interface Batch {
+  readonly id: number
+  readonly to: MemberNo
+  /** Packet time at its first packet. */
+  readonly firstUs: number
+  readonly dueMs: number
+  count: number
+  done: boolean
+}
+
+/**
+ * Packets in: stamps each with its index and packet time, and sends it to the instance that its steering hash's
+ * slot names in the view. A view changes where packets go slot by slot: MARK on the old way, HOLD on the new one, so
+ * that no flow's packets overtake each other (PROTOCOL.md, rule 13). No packet ever waits for a view.
+ */
+export class Steerer {
+  index = 0
+  clockUs = 0
+  forwarded = 0
+  dropped = 0
+  /** Packets whose receiver died with them. */
+  lost = 0
+  /** Flips begun. */
+  flips = 0
+
+  private readonly o: SteererOptions
+  private readonly batchPacketsMax: number
+  private readonly current: Uint32Array
+  private wanted: Uint32Array | undefined
+  private members = new Set<MemberNo>()
+  private cursor = 0
+  private unflipped = 0
+  private readonly writers = new Map<MemberNo, { w: ByteWriter; batch: Batch | undefined }>()
+  private readonly batches = new Map<number, Batch>()
+  /** Batches by the order in which they were begun; the first one without its verdicts says how far we are. */
+  private order: Batch[] = []
+  private orderAt = 0
+  private nextId = 1
+
+  constructor(options: SteererOptions) {
+    this.o = options
+    this.batchPacketsMax = options.batchPacketsMax ?? 64
+    this.current = new Uint32Array(1 << options.slotBits)
+  }
+
+  onView(view: View): void {
+    this.members = new Set(view.members.map((m) => m.no))
+    const first = this.wanted === undefined
+    this.wanted = view.owner
+    if (first) this.current.set(view.owner)
+    this.cursor = 0
+    this.unflipped = 0
+    for (let s = 0; s < this.current.length; s++) {
+      if (this.current[s] !== view.owner[s]) this.unflipped++
+    }
+  }
+
+  /** Takes a packet; false if its receiver has no room now: offer it again when there is credit. */
+  offer(a: Arrival, hash: number): boolean {
+    const to = this.current[slotOf(hash, this.o.slotBits)]!
+    const slip = this.writerOf(to)
+    const full =
+      slip.batch !== undefined &&
+      (slip.batch.count >= this.batchPacketsMax || slip.w.pos + (a.end - a.start) > BATCH_BYTES_MAX)
+    if (full && !this.send(to)) return false
+    const clockUs = Math.max(this.clockUs, a.timeUs)
+    const batch = slip.batch ?? this.begin(to, slip, clockUs)
+    this.clockUs = clockUs
+    writePacket(slip.w, a, { index: this.index++, clockUs, hash })
+    batch.count++
+    return true
+  }
+
+  private writerOf(to: MemberNo): { w: ByteWriter; batch: Batch | undefined } {
+    let slip = this.writers.get(to)
+    if (!slip) {
+      slip = { w: new ByteWriter(32 * 1024), batch: undefined }
+      this.writers.set(to, slip)
+    }
+    return slip
+  }
+
+  private begin(
+    to: MemberNo,
+    slip: { w: ByteWriter; batch: Batch | undefined },
+    firstUs: number,
+  ): Batch {
+    const dueMs = this.o.wallMs()
+    const batch: Batch = { id: this.nextId++, to, firstUs, dueMs, count: 0, done: false }
+    slip.batch = batch
+    slip.w.pos = BATCH_HEAD_BYTES // filled in when the count is known
+    this.batches.set(batch.id, batch)
+    this.order.push(batch)
+    return batch
+  }
+
+  /** Sends what is gathered for a receiver; false if it has no credit. `anyway`: one batch beyond it. */
+  private send(to: MemberNo, anyway = false): boolean {
+    const slip = this.writers.get(to)
+    const batch = slip?.batch
+    if (!slip || !batch) return true
+    const alive = this.members.has(to)
+    if (alive && !anyway && this.o.out.creditLeft(to) <= 0) return false
+    const end = slip.w.pos
+    slip.w.pos = 0
+    writeHead(slip.w, { ...batch, lowUs: this.lowUs() })
+    slip.w.pos = end
+    this.o.out.begin(to, Kind.PACKETS).raw(slip.w.written())
+    this.o.out.end()
+    slip.batch = undefined
+    if (!alive) this.lose(batch)
+    return true
+  }
+
+  /** Packet time at the first packet that has no verdict yet. */
+  lowUs(): number {
+    while (this.order[this.orderAt]?.done) this.orderAt++
+    if (this.orderAt > 1024) {
+      this.order.splice(0, this.orderAt)
+      this.orderAt = 0
+    }
+    return this.order[this.orderAt]?.firstUs ?? this.clockUs
+  }
+
+  /** Sends what there is, as far as credit goes. */
+  flush(): void {
+    for (const to of this.writers.keys()) this.send(to)
+  }
+
+  /** DONE: the verdicts of a batch. */
+  onDone(r: ByteReader): void {
+    const batch = this.batches.get(r.u32())
+    if (!batch) return
+    this.forwarded += r.u32()
+    this.dropped += r.u32()
+    for (let n = r.u32(); n > 0; n--) {
+      const index = r.f64()
+      this.o.onOutput?.(index, r.block())
+    }
+    this.batches.delete(batch.id)
+    batch.done = true
+  }
+
+  private lose(batch: Batch): void {
+    if (batch.done) return
+    this.lost += batch.count
+    this.batches.delete(batch.id)
+    batch.done = true
+  }
+
+  /** A receiver died: what it had is gone, and counted. */
+  memberGone(no: MemberNo): void {
+    for (const batch of [...this.batches.values()]) {
+      if (batch.to === no && this.writers.get(no)?.batch !== batch) this.lose(batch)
+    }
+  }
+
+  /** Flips some slots to where the view wants them; true while there are more. */
+  step(): boolean {
+    const { wanted } = this
+    if (!wanted || this.unflipped === 0) return false
+    const pairs = new Map<string, { from: MemberNo; to: MemberNo; slots: number[] }>()
+    for (let n = 0; n < this.o.flipsPerStep && this.cursor < wanted.length; this.cursor++) {
+      const slot = this.cursor
+      const from = this.current[slot]!
+      const to = wanted[slot]!
+      if (from === to) continue
+      const pair = pairs.get(`${from} ${to}`)
+      if (pair) pair.slots.push(slot)
+      else pairs.set(`${from} ${to}`, { from, to, slots: [slot] })
+      n++
+    }
+    for (const { from, to, slots } of pairs.values()) this.flip(from, to, slots)
+    return this.unflipped > 0
+  }
+
+  private flip(from: MemberNo, to: MemberNo, slots: readonly number[]): void {
+    // What is gathered for the old receiver goes before its MARK, credit or not: MARK must be the last.
+    this.send(from, true)
+    const first = this.flips + 1
+    if (this.members.has(from)) this.announce(from, Kind.MARK, to, slots, first)
+    // A dead receiver drains nothing: its packets are gone, and the new one need not wait.
+    if (this.members.has(from)) this.announce(to, Kind.HOLD, from, slots, first)
+    for (const slot of slots) this.current[slot] = to
+    this.flips += slots.length
+    this.unflipped -= slots.length
+  }
+
+  private announce(
+    to: MemberNo,
+    kind: number,
+    peer: MemberNo,
+    slots: readonly number[],
+    first: number,
+  ): void {
+    const w = this.o.out.begin(to, kind)
+    w.u32(peer)
+    w.u16(slots.length)
+    slots.forEach((slot, i) => {
+      w.u16(slot)
+      w.u32(first + i)
+    })
+    this.o.out.end()
+  }
+
+  /** Packets go to this member, or are gathered for it. */
+  steersTo(no: MemberNo): boolean {
+    return this.writers.get(no)?.batch !== undefined || this.current.includes(no)
+  }
+
+  /** Batches that have no verdicts yet, sent or not. */
+  get outstanding(): number {
+    return this.batches.size
+  }
+  /** No slot's packets are still to flip. */
+  get settled(): boolean {
+    return this.unflipped === 0
+  }
+}

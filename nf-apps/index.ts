@@ -1,0 +1,13 @@
+import type { NF } from './nf.ts'
+import { prads } from './prads/index.ts'
+import { byteQuota } from './samples/byte-quota.ts'
+import { echo } from './samples/echo.ts'
+import { hostCounter } from './samples/host-counter.ts'
+import { sink } from './samples/sink.ts'
+import { tcpTracker } from './samples/tcp-tracker.ts'
+
+export * from './nf.ts'
+export { byteQuota, echo, hostCounter, prads, sink, tcpTracker }
+
+/** The NFs that `rehome run` knows by name. */
+export const builtIn: readonly NF[] = [prads, hostCounter, byteQuota, tcpTracker, echo, sink]

@@ -1,0 +1,194 @@
+/** What a walk did to one actor, as one instance would have done it. */
+interface Ledger {
+  exists: boolean
+  life: number
+  log: number[]
+  /** Every state it has had: `from` is the virtual time it began. */
+  versions: { from: number; life: number; length: number }[]
+  /** Removals under way, and lives that were seen to have ended before their removal was answered. */
+  removing: number
+  endsSeen: number
+  /** When a removal was last under way or answered. */
+  removedAt: number
+}
+
+export class Violation extends Error {
+  readonly invariant: string
+  constructor(invariant: string, what: string) {
+    super(`${invariant}: ${what}`)
+    this.invariant = invariant
+  }
+}
+
+/** The state that the walk's actors have: its own log, so that any lost, doubled or outdated state shows. */
+export interface Logged {
+  life: number
+  log: number[]
+}
+
+/**
+ * The checkers of a walk. They see each turn as it runs, inside the actor's own method, and what each caller was answered;
+ * they know nothing of homes, slots or messages.
+ */
+export class Oracle {
+  turns = 0
+  reads = 0
+  private lives = 0
+  private readonly ledgers = new Map<string, Ledger>()
+  private readonly done = new Set<number>()
+  private readonly lastByCaller = new Map<string, number>()
+  private readonly lastRead = new Map<string, number>()
+  private readonly open = new Map<number, string>()
+  private readonly sums = new Map<string, number>()
+  private readonly now: () => number
+
+  constructor(now: () => number) {
+    this.now = now
+  }
+
+  private ledger(actor: string): Ledger {
+    let l = this.ledgers.get(actor)
+    if (!l) {
+      const first = { from: Number.NEGATIVE_INFINITY, life: 0, length: 0 }
+      const none = { removing: 0, endsSeen: 0, removedAt: Number.NEGATIVE_INFINITY }
+      l = { exists: false, life: 0, log: [], versions: [first], ...none }
+      this.ledgers.set(actor, l)
+    }
+    return l
+  }
+
+  private note(l: Ledger): void {
+    l.versions.push({ from: this.now(), life: l.life, length: l.log.length })
+  }
+
+  /** An operation begins; it must end. */
+  begin(id: number, what: string): void {
+    this.open.set(id, what)
+  }
+  end(id: number): void {
+    if (!this.open.delete(id)) throw new Violation('exactly once', `operation ${id} ended twice`)
+  }
+  get openCount(): number {
+    return this.open.size
+  }
+  openOnes(): string {
+    return [...this.open].map(([id, what]) => `${what} #${id}`).join(', ')
+  }
+
+  /** A turn runs: its actor must be what all turns before have made of it, and it must run once. */
+  turn(actor: string, state: Logged, id: number): void {
+    this.turns++
+    const l = this.ledger(actor)
+    if (state.life === 0) this.birth(actor, l, state)
+    else if (!l.exists) throw new Violation('one home', `a turn on ${actor}, which has ended`)
+    if (state.life !== l.life || !sameLog(state.log, l.log)) {
+      const is = `life ${state.life} [${state.log}]`
+      throw new Violation('same state', `${actor} is ${is}, not life ${l.life} [${l.log}]`)
+    }
+    if (this.done.has(id)) throw new Violation('exactly once', `${id} ran twice on ${actor}`)
+    this.done.add(id)
+    state.log.push(id)
+    l.log.push(id)
+    this.note(l)
+  }
+
+  private birth(actor: string, l: Ledger, state: Logged): void {
+    if (l.exists) {
+      if (l.removing === 0) {
+        throw new Violation('one home', `a fresh ${actor} beside one with [${l.log}]`)
+      }
+      l.endsSeen++
+    }
+    l.exists = true
+    l.life = ++this.lives
+    l.log = []
+    state.life = l.life
+  }
+
+  /** Of one caller, updates to one actor run in the order of their making. */
+  inOrder(actor: string, caller: number, id: number): void {
+    const key = `${actor} ${caller}`
+    if ((this.lastByCaller.get(key) ?? 0) > id) {
+      throw new Violation('in order', `update ${id} of ${caller} on ${actor} came late`)
+    }
+    this.lastByCaller.set(key, id)
+  }
+
+  removing(actor: string): void {
+    const l = this.ledger(actor)
+    l.removing++
+    l.removedAt = Number.POSITIVE_INFINITY
+  }
+  removed(actor: string, existed: boolean): void {
+    const l = this.ledger(actor)
+    l.removing--
+    if (l.removing === 0) l.removedAt = this.now()
+    if (!existed) return
+    if (l.endsSeen > 0) l.endsSeen--
+    else {
+      l.exists = false
+      l.log = []
+      l.life = 0
+      this.note(l)
+    }
+  }
+
+  /**
+   * A reader was answered with this state: it must be one that the actor had since `oldest`; and a
+   * reader (if it is named) never sees older ones than before.
+   */
+  read(actor: string, seen: Logged | undefined, oldest: number, reader?: string): void {
+    this.reads++
+    const l = this.ledger(actor)
+    const life = seen?.life ?? 0
+    const length = seen?.log.length ?? 0
+    const key = `${reader} ${actor}`
+    const least = reader === undefined ? 0 : (this.lastRead.get(key) ?? 0)
+    for (let v = l.versions.length - 1; v >= 0; v--) {
+      const version = l.versions[v]!
+      const until = l.versions[v + 1]?.from ?? Number.POSITIVE_INFINITY
+      if (until < oldest) break
+      if (version.life !== life || version.length !== length) continue
+      if (v < least) throw new Violation('bounded', `${reader} saw ${actor} go back`)
+      if (reader !== undefined) this.lastRead.set(key, v)
+      return
+    }
+    // An end shows in the ledger only when its removal is answered.
+    if (life === 0 && l.removedAt >= oldest) return
+    const was = l.versions.slice(-4).map((v) => `${v.life}/${v.length}@${v.from.toFixed(2)}`)
+    throw new Violation('bounded', `${actor} read as ${life}/${length}, was ${was} (${oldest})`)
+  }
+
+  /** Conservation: what is added untethered must all arrive. */
+  added(actor: string, x: number): void {
+    this.sums.set(actor, (this.sums.get(actor) ?? 0) + x)
+  }
+  sumsExpected(): ReadonlyMap<string, number> {
+    return this.sums
+  }
+
+  wasDone(id: number): boolean {
+    return this.done.has(id)
+  }
+
+  /** At the end: the actors that there are, each as its ledger says. */
+  final(found: ReadonlyMap<string, Logged>): void {
+    for (const [actor, l] of this.ledgers) {
+      const state = found.get(actor)
+      if (!l.exists) {
+        if (state && state.life !== 0) throw new Violation('converges', `${actor} has ended`)
+        continue
+      }
+      if (!state) throw new Violation('nothing lost', `${actor} [${l.log}] is gone`)
+      if (state.life !== l.life || !sameLog(state.log, l.log)) {
+        throw new Violation('same state', `${actor} ends as [${state.log}], not [${l.log}]`)
+      }
+    }
+  }
+}
+
+function sameLog(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = a.length - 1; i >= 0; i--) if (a[i] !== b[i]) return false
+  return true
+}

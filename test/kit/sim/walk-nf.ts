@@ -1,0 +1,88 @@
+import {
+  f64,
+  list,
+  multiWriter,
+  numberKey,
+  singleWriter,
+  stale,
+  u32,
+  untether,
+} from '../../../actors/index.ts'
+import { defineNF, forward } from '../../../nf-apps/nf.ts'
+import type { Oracle } from './oracle.ts'
+
+/** How long a stale value may be old in a walk (ms of virtual time). */
+export const WITHIN_MS = 20
+
+export interface Ref {
+  readonly oracle: Oracle
+  /** Waits in virtual time: turns that are suspended. */
+  readonly pause: (ms: number) => Promise<void>
+}
+
+const shape = { life: f64, log: list<number>('id') }
+
+/** The actors of a walk: each logs what is done to it, and has the oracle look at every turn. */
+export function walkTypes(ref: () => Ref) {
+  const Single = singleWriter('single', shape, {
+    size: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
+  })
+  const Multi = multiWriter('multi', shape, {
+    append: (s, actor: string, id: number) => {
+      ref().oracle.turn(actor, s, id)
+      return s.log.length
+    },
+    post: untether((s, x: { actor: string; by: number; id: number }) => {
+      const { oracle } = ref()
+      oracle.turn(x.actor, s, x.id)
+      oracle.inOrder(x.actor, x.by, x.id)
+    }),
+    read: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
+  })
+  const Sum = multiWriter(
+    'sum',
+    { n: f64 },
+    {
+      add: untether(
+        (s, x: number) => {
+          s.n += x
+        },
+        { merge: (a, b) => a + b },
+      ),
+    },
+  )
+  const Flow = singleWriter('flow', { ...shape, seq: u32 })
+  return {
+    singles: Single.keyedBy(numberKey),
+    multis: Multi.keyedBy(numberKey),
+    sums: Sum.keyedBy(numberKey),
+    flows: Flow.keyedBy(numberKey),
+  }
+}
+
+/** A packet of a walk says its flow, its place in it, its operation's id, and how the handler is to go about it. */
+export function walkNF(ref: () => Ref) {
+  return defineNF('walk', {
+    state: walkTypes(ref),
+    onPacket(p, { flows, multis }) {
+      const view = new DataView(p.bytes.buffer, p.bytes.byteOffset + p.payloadOffset, 16)
+      const flow = view.getUint32(0)
+      const seq = view.getUint32(4)
+      const id = view.getUint32(8)
+      const way = view.getUint32(12)
+      const { oracle, pause } = ref()
+      const turn = () =>
+        flows.with(flow, (s) => {
+          oracle.turn(`flows/${flow}`, s, id)
+          oracle.inOrder(`flows/${flow}`, 0, seq)
+          oracle.end(id)
+          if (way !== 2) return forward
+          return pause(seq % 7).then(() => forward)
+        })
+      if (way !== 1) return turn()
+      // Something else is waited for before the flow's turn: order must hold all the same.
+      const before = multis.at(flow % 3).append(`multis/${flow % 3}`, id + 1)
+      return before instanceof Promise ? before.then(turn) : turn()
+    },
+  })
+}
