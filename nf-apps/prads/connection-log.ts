@@ -19,42 +19,37 @@ interface Side {
   bytes: number
   flags: number
 }
-export interface Connection {
+interface Connection {
   firstIndex: number
   started: number
   last: number
   protocol: number
-  /** The client and the server; the one that sent first, unless more was learnt. */
-  client: Side
-  server: Side
+  readonly low: Side
+  readonly high: Side
+  /** The one of these that sent first, unless more was learnt; and the other one. */
+  readonly client: Side
+  readonly server: Side
   /** As it began. */
   readonly start: { readonly client: Side; readonly server: Side }
 }
 
 /**
  * Connections as real prads has them: all ICMP between two hosts is one, all unknown protocols between two hosts are
- * one. Ours are several flows, as they are steered apart; they are joined here, the least index leading.
+ * one, fragments belong to that of their packet. Ours are several flows, as they are steered apart; they are joined
+ * here, the least index leading.
  */
 export function connections(flows: readonly FoundFlow[]): Connection[] {
-  const joined = new Map<string, Connection>()
-  const all: Connection[] = []
+  const all = new Map<string, Connection>()
   const inOrder = [...flows].sort((a, b) => a.state.firstIndex - b.state.firstIndex)
   for (const flow of inOrder) {
     const connection = connectionOf(flow)
-    const known = joined.get(joinKey(connection, flow.key))
+    const { protocol, low, high } = connection
+    const name = `${protocol} ${low.ip} ${low.port} ${high.ip} ${high.port}`
+    const known = all.get(name)
     if (known) join(known, connection)
-    else {
-      all.push(connection)
-      if (connection.protocol !== PROTO_TCP && connection.protocol !== PROTO_UDP) {
-        joined.set(joinKey(connection, flow.key), connection)
-      }
-    }
+    else all.set(name, connection)
   }
-  return all
-}
-
-function joinKey({ protocol }: Connection, { src, dst }: FlowKey): string {
-  return `${protocol} ${src} ${dst}`
+  return [...all.values()]
 }
 
 function connectionOf({ key, state }: FoundFlow): Connection {
@@ -83,6 +78,8 @@ function connectionOf({ key, state }: FoundFlow): Connection {
     started,
     last,
     protocol,
+    low,
+    high,
     client: clientIsLow ? low : high,
     server: clientIsLow ? high : low,
     start: {
@@ -92,14 +89,17 @@ function connectionOf({ key, state }: FoundFlow): Connection {
   }
 }
 
-/** `more` began later; its sides may be the other way round. */
+/** `more` began later. */
 function join(known: Connection, more: Connection): void {
   known.last = Math.max(known.last, more.last)
-  for (const side of [more.client, more.server]) {
-    const same = side.ip === known.client.ip ? known.client : known.server
-    same.packets += side.packets
-    same.bytes += side.bytes
-  }
+  addSide(known.low, more.low)
+  addSide(known.high, more.high)
+}
+
+function addSide(to: Side, more: Side): void {
+  to.packets += more.packets
+  to.bytes += more.bytes
+  to.flags |= more.flags
 }
 
 /**

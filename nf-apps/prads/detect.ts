@@ -295,6 +295,12 @@ function transportOf(p: Packet): number {
   return p.l3Offset + (v4 ? (p.bytes[p.l3Offset]! & 15) << 2 : 40)
 }
 
+/** Of TCP, as far as they were captured. */
+export function flagsOf(p: Packet): number {
+  const at = transportOf(p) + 13
+  return p.ipProtocol === PROTO_TCP && at < p.end ? p.bytes[at]! : 0
+}
+
 function u16(b: Uint8Array, i: number): number {
   return (b[i]! << 8) | b[i + 1]!
 }

@@ -59,12 +59,20 @@ export function laneOf(p: Packet): number {
   }
 }
 
+/** Tags that real prads counts: an outermost 802.1Q tag. */
+export function tagsOf(p: Packet): number {
+  return p.vlanCount > 0 && outerType(p) === ETHER_VLAN ? 1 : 0
+}
+
+function outerType(p: Packet): number {
+  return (p.bytes[p.start + 12]! << 8) | p.bytes[p.start + 13]!
+}
+
 function isPlainLink(p: Packet): boolean {
   if (p.linkType !== LINK_ETHERNET) return true
   if (p.l3Offset !== p.start + 14 + 4 * p.vlanCount) return false
   if (p.vlanCount === 0) return true
-  const tag = (p.bytes[p.start + 12]! << 8) | p.bytes[p.start + 13]!
-  return p.vlanCount === 1 && tag === ETHER_VLAN
+  return p.vlanCount === 1 && outerType(p) === ETHER_VLAN
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type MaybePromise, then } from '../../actors/index.ts'
 import { defineNF, forward, type OptionValues, type Verdict } from '../nf.ts'
 import { ARP_REPLY, Ip, macAt, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
-import { Examination, type FlowState, secondsOf, tagOf } from './detect.ts'
+import { Examination, type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
 import * as lanes from './lanes.ts'
 import { type ReportKind, reportKind, reports } from './report.ts'
 import { loadSignatures, type Signatures } from './signatures.ts'
@@ -75,11 +75,11 @@ export const prads = defineNF('prads', {
       case lanes.TUNNEL:
         return tunnel(p, state, env)
       case lanes.GRE:
-        state.statistics.count({ gre: 1, vlan: p.vlanCount })
+        state.statistics.count({ gre: 1, vlan: lanes.tagsOf(p) })
         state.assets.at(p.src).note(noteOf(p, []))
         return forward
       default:
-        state.statistics.count({ other: 1, vlan: p.vlanCount })
+        state.statistics.count({ other: 1, vlan: lanes.tagsOf(p) })
         return forward
     }
   },
@@ -128,7 +128,7 @@ function begin(p: Packet, flow: FlowState, side: number, opaque: boolean): void 
   flow.started = secondsOf(p)
   flow.startSide = side
   flow.startBytes = bytesOf(p)
-  flow.startFlags = p.flags
+  flow.startFlags = flagsOf(p)
   flow.client = side
   flow.opaque = opaque
 }
@@ -162,14 +162,14 @@ function count(p: Packet, flow: FlowState, side: number, now: number): boolean {
     const told = flow.lowPackets > 0 && flow.lowTold === now
     flow.lowPackets++
     flow.lowBytes += bytesOf(p)
-    flow.lowFlags |= p.flags
+    flow.lowFlags |= flagsOf(p)
     flow.lowTold = now
     return told
   }
   const told = flow.highPackets > 0 && flow.highTold === now
   flow.highPackets++
   flow.highBytes += bytesOf(p)
-  flow.highFlags |= p.flags
+  flow.highFlags |= flagsOf(p)
   flow.highTold = now
   return told
 }
@@ -181,7 +181,7 @@ function bytesOf(p: Packet): number {
 
 /** A reply to an ARP request, or one that nobody asked for, says which address a host has. */
 function arp(p: Packet, { assets, statistics, configuration }: Actors, env: Environment) {
-  statistics.count({ arp: 1, vlan: p.vlanCount })
+  statistics.count({ arp: 1, vlan: lanes.tagsOf(p) })
   return then(configuration.switches(), (given): Verdict => {
     const reply = ((p.bytes[p.l3Offset + 6] ?? 0) << 8) | (p.bytes[p.l3Offset + 7] ?? 0)
     const whole = p.end - p.l3Offset >= 18
@@ -203,7 +203,7 @@ function tunnel(p: Packet, state: Actors, env: Environment): MaybePromise<Verdic
   const inner = lanes.within(p)
   const lane = lanes.laneOf(inner)
   const inside = lane === lanes.CONNECTION || lane === lanes.OPAQUE
-  const count = { vlan: p.vlanCount, hollow: inside ? 0 : 1 }
+  const count = { vlan: lanes.tagsOf(p), hollow: inside ? 0 : 1 }
   state.statistics.count(
     p.kind === NET_IPV4 ? { tunnels4: 1, ...count } : { tunnels6: 1, ...count },
   )

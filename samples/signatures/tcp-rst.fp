@@ -1,0 +1,11 @@
+# window:ttl:df:size:options:quirks:OS:detail      a connection refused or broken off (RST)
+
+0:64:1:40:.:K0ZA:Linux:2.4 and newer (refused)
+0:64:1:40:.:Z:Linux:2.4 and newer (dropped)
+0:64:1:20:.:K0AL:Linux:3.x and newer (refused)
+0:64:1:20:.:L:Linux:3.x and newer (dropped)
+0:128:1:40:.:K0A:Windows:XP and newer (refused)
+0:128:1:40:.:KA:Windows:XP and newer (broken off)
+0:64:0:40:.:K0A:BSD:or macOS (refused)
+0:64:0:40:.:K0ZA:macOS:or a BSD (refused)
+0:255:0:40:.:K0A:lwIP:embedded (refused)
