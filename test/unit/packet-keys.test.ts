@@ -91,6 +91,14 @@ describe('keys', () => {
     expect(mac.text(0x02_0000_0000_0a)).toBe('02:00:00:00:00:0a')
   })
 
+  it('have no VLAN but what the NF gives them, packet by packet', () => {
+    const p = packet('192.168.0.9', '10.0.0.1')
+    for (const of of [flowOf, symmetricFlowOf]) {
+      of(p).vlan = 12
+      expect(of(p).vlan).toBe(0)
+    }
+  })
+
   it('of a symmetric flow are one key either way round', () => {
     const p = packet('192.168.0.9', '10.0.0.1')
     const words = [new Uint32Array(10), new Uint32Array(10)] as const
