@@ -21,12 +21,10 @@ import {
   METERED,
 } from './linkoptions.ts'
 import { LinkStats } from './linkstats.ts'
+import { LinkTable } from './linktable.ts'
 import { PROTOCOL_VERSION } from './message.ts'
 import type { MemberNo } from './port.ts'
 import { Transmission } from './transmission.ts'
-
-/** A power of two. */
-const RECENT = 16
 
 /**
  * All links of one member: writes messages into frames and delivers those of others, in order and
@@ -38,16 +36,7 @@ export class Links {
   private readonly limits: LinkLimits
   private readonly self: MemberNo
   private readonly transmission: Transmission
-  private readonly links = new Map<MemberNo, Link>()
-  /** Highest number named by open or forget: a lower one without a link is dead, a higher one new. */
-  private newest = 0
-  /** Links above it: bounded, since a forged frame can name any number. */
-  private strangers = 0
-  /** Links by the low bits of their number: most members talk to few at a time. */
-  private readonly recent: Link[]
-  private readonly home: Link
-  /** Takes what is written to a member that is dead. */
-  private readonly nobody: Link
+  private readonly table: LinkTable
   private stopped = false
 
   private writing: Link | undefined = undefined
@@ -66,66 +55,33 @@ export class Links {
     this.limits = { ...defaultLimits, ...options.limits }
     this.self = options.self
     this.transmission = new Transmission(options, this.limits, this.stats)
-    this.nobody = this.newLink(0)
-    this.home = this.newLink(options.self)
-    this.recent = new Array(RECENT).fill(this.nobody)
-    this.links.set(options.self, this.home)
-    this.reach(options.self)
+    this.table = new LinkTable(
+      options.self,
+      this.limits.strangersMax,
+      (no) => new Link(no, this.limits.creditBytes, (link) => this.transmission.onTimer(link)),
+    )
   }
 
   // ---------------------------------------------------------------- members
 
   /** The view has this member: frames from it are taken from now on. Does nothing the second time. */
   open(no: MemberNo): void {
-    this.reach(no)
-    if (!this.links.has(no)) this.links.set(no, this.newLink(no))
+    this.table.open(no)
   }
 
   /** The view has this member no more, for good: a number is never used again. */
   forget(no: MemberNo): Leftovers {
-    this.reach(no)
-    const link = this.links.get(no)
-    if (!link || link === this.home) return { unsent: 0, unanswered: 0 }
-    if (this.writing === link) this.abandon()
+    if (this.writing?.no === no) this.abandon()
+    const link = this.table.remove(no)
+    if (!link) return { unsent: 0, unanswered: 0 }
     const left = { unsent: link.unsentMessages(), unanswered: link.unansweredMessages() }
-    this.links.delete(no)
     link.die()
-    if (this.recent[no & (RECENT - 1)] === link) this.recent[no & (RECENT - 1)] = this.nobody
     return left
   }
 
   /** Numbers that have a link, also of members that only showed by their frames. */
   peers(): MemberNo[] {
-    return [...this.links.keys()].filter((no) => no !== this.self)
-  }
-
-  private reach(no: MemberNo): void {
-    if (no <= this.newest) return
-    this.newest = no
-    this.strangers = 0
-    for (const known of this.links.keys()) if (known > no) this.strangers++
-  }
-
-  private newLink(no: MemberNo): Link {
-    return new Link(no, this.limits.creditBytes, (link) => this.transmission.onTimer(link))
-  }
-
-  /** The link to `no`; a new one for a member of a view still to come; undefined for a dead one. */
-  private linkOf(no: MemberNo): Link | undefined {
-    const recent = this.recent[no & (RECENT - 1)]!
-    return recent.no === no ? recent : this.find(no)
-  }
-
-  private find(no: MemberNo): Link | undefined {
-    let link = this.links.get(no)
-    if (!link) {
-      if (no <= this.newest || this.strangers >= this.limits.strangersMax) return undefined
-      link = this.newLink(no)
-      this.links.set(no, link)
-      this.strangers++
-    }
-    this.recent[no & (RECENT - 1)] = link
-    return link
+    return Array.from(this.table.all(), (link) => link.no).filter((no) => no !== this.self)
   }
 
   // ---------------------------------------------------------------- writing
@@ -136,7 +92,7 @@ export class Links {
    */
   begin(to: MemberNo, kind: number): ByteWriter {
     if (this.writing) this.abandon()
-    const link = this.linkOf(to) ?? this.nobody
+    const link = this.table.of(to) ?? this.table.nobody
     const epoch = this.options.epoch()
     if (link.open && link.frameEpoch !== epoch) this.close(link)
     if (!link.open) this.openFrame(link, epoch, link.room)
@@ -153,7 +109,7 @@ export class Links {
     const link = this.writing
     invariant(link !== undefined, 'a message is begun before it ends')
     this.writing = undefined
-    if (link === this.nobody) {
+    if (link === this.table.nobody) {
       this.endDead(link)
       return
     }
@@ -180,14 +136,14 @@ export class Links {
 
   private openFrame(link: Link, epoch: number, need: number): void {
     link.openFrame(epoch, need + MESSAGE_HEAD_BYTES, this.limits)
-    if (link.listed || link === this.home || link === this.nobody) return
+    if (link.listed || link === this.table.home || link === this.table.nobody) return
     link.listed = true
     this.toFlush[this.toFlushCount++] = link
   }
 
   private close(link: Link): void {
     this.transmission.close(link)
-    if (link !== this.home) this.transmission.pump(link)
+    if (link !== this.table.home) this.transmission.pump(link)
   }
 
   /** Takes back a message whose writing did not come to its end. */
@@ -284,7 +240,7 @@ export class Links {
 
   /** The bus was cut and is back: frames in between may be gone. */
   kick(): void {
-    for (const link of this.links.values()) if (link !== this.home) this.transmission.kick(link)
+    for (const link of this.table.all()) if (link !== this.table.home) this.transmission.kick(link)
   }
 
   /** An error that a handler threw for other reasons than the bytes: a bug, to be seen. */
@@ -305,7 +261,7 @@ export class Links {
     else if (fault) this.malformed(fault, h.from)
     else if (h.to !== this.self || h.from === this.self || h.from === 0)
       this.refuse('not for us', h.from)
-    else this.takeFrom(this.linkOf(h.from), frame, h)
+    else this.takeFrom(this.table.of(h.from), frame, h)
   }
 
   private takeFrom(link: Link | undefined, frame: Uint8Array, h: FrameHeader): void {
@@ -421,7 +377,7 @@ export class Links {
   }
 
   private deliverSelf(): void {
-    const link = this.home
+    const link = this.table.home
     while (link.openBytes > 0 || link.oldest < link.next) {
       if (link.oldest === link.next) this.close(link)
       const seq = link.oldest++
@@ -453,7 +409,7 @@ export class Links {
    * be begun, whatever its size. Below a quarter of the window `onCredit` will tell when there is more.
    */
   creditLeft(to: MemberNo): number {
-    const link = this.linkOf(to)
+    const link = this.table.of(to)
     return link ? this.transmission.creditLeft(link) : 0
   }
 
@@ -464,31 +420,30 @@ export class Links {
 
   /** Credit-class payload of `bytes` from that member has been dealt with and holds no memory now. */
   consumed(from: MemberNo, bytes: number): void {
-    const link = this.linkOf(from)
+    const link = this.table.of(from)
     if (!link) return
     link.creditConsumed += bytes
     invariant(link.creditConsumed <= link.creditReceived, 'no more is consumed than has come')
-    if (link === this.home) this.transmission.granted(link, this.transmission.grantFor(link))
+    if (link === this.table.home) this.transmission.granted(link, this.transmission.grantFor(link))
     else this.transmission.grantDue(link)
   }
 
   /** Nothing for `to` is unsent or unacknowledged. */
   idle(to: MemberNo): boolean {
-    const link = this.links.get(to)
+    const link = this.table.get(to)
     return !link || (link.oldest === link.next && link.openBytes === 0)
   }
 
   /** Bytes for `to` that are unsent or unacknowledged: by it a background task holds back. */
   backlog(to: MemberNo): number {
-    const link = this.links.get(to)
+    const link = this.table.get(to)
     return link ? link.bytesInFlight + link.bytesWaiting + link.openBytes : 0
   }
 
   /** Bytes that have come and cannot be delivered yet: early frames, and messages in pieces. */
   held(): number {
     let bytes = 0
-    for (const link of this.links.values())
-      bytes += link.earlyBytes + (link.assembly?.bytes.pos ?? 0)
+    for (const link of this.table.all()) bytes += link.earlyBytes + (link.assembly?.bytes.pos ?? 0)
     return bytes
   }
 
@@ -496,6 +451,6 @@ export class Links {
   stop(): void {
     this.stopped = true
     this.transmission.stop()
-    for (const link of this.links.values()) link.timer?.cancel()
+    for (const link of this.table.all()) link.timer?.cancel()
   }
 }
