@@ -305,6 +305,8 @@ describe('checksums', () => {
 
   it('agree with the example of RFC 1624', () => {
     expect(pk.updateChecksum(0xdd2f, 0x5555, 0x3285)).toBe(0x0000)
+    // A carry that makes another one.
+    expect(pk.updateChecksum(0x0000, 0x0001, 0x0002)).toBe(0xfffe)
   })
 
   it('agree with packets from elsewhere', () => {
