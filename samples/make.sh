@@ -35,7 +35,12 @@ END
 
 # The bounds are for a machine that hangs: 15 minutes to download, 4 to play.
 unshare --mount --pid --fork --kill-child --propagation private \
-  bash "$stage/out/office/stage.sh" "$stage" 900 240
+  bash "$stage/out/office/stage.sh" "$stage" 900 240 &
+play=$!
+# Killed, it takes its child along, the first process of the namespace, and with it all others.
+trap 'kill -KILL "$play"; sleep 1; exit 130' INT TERM
+wait "$play"
+trap - INT TERM
 
 [ -s "$stage/out/office.pcap" ] || fail 'no capture came out'
 cp "$stage/out/office.pcap" "$samples/office.pcap"

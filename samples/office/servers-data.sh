@@ -162,6 +162,4 @@ house_servers() {
 	};
 	END
   serve gw radvd radvd -n -m stderr -C "$W/radvd.conf" -p "$W/radvd.pid"
-  mkdir -p /run/lldpd
-  serve gw lldpd lldpd -d -u "$W/lldpd.sock" -S 'office router'
 }
