@@ -1,0 +1,50 @@
+import { RehomeError } from '../../bus/index.ts'
+import type { OptionValues } from '../nf.ts'
+import { Engine } from './engine.ts'
+import { loadRules } from './rule-files.ts'
+import { RuleSet } from './rule-set.ts'
+import { type Refusal, refusalText } from './rules.ts'
+import type { Signature } from './signature.ts'
+
+export const FORMATS = ['eve', 'fast', 'hosts', 'rules'] as const
+export type Format = (typeof FORMATS)[number]
+
+/** What an instance has besides its actors; nothing of it changes with the packets. */
+export class Environment {
+  readonly signatures: readonly Signature[]
+  readonly refused: readonly Refusal[]
+  readonly digest: string
+  readonly engine: Engine
+  readonly format: Format
+
+  constructor(options: OptionValues) {
+    const { rules, var: variables, classification, format = 'eve' } = options
+    const files = listOf(rules)
+    if (files.length === 0) {
+      throw new RehomeError('bad-argument', 'ids needs rules: --rules FILE')
+    }
+    const known = FORMATS.find((f) => f === format)
+    if (known === undefined) {
+      throw new RehomeError('bad-argument', `--format ${String(format)}: ${FORMATS.join(', ')}`)
+    }
+    const loaded = loadRules({
+      files,
+      variables: listOf(variables),
+      classification: typeof classification === 'string' ? classification : undefined,
+      disabled: options['all-rules'] === true,
+    })
+    if (loaded.signatures.length === 0 && loaded.refused.length > 0) {
+      throw new RehomeError('bad-input', refusalText(loaded.refused[0]!))
+    }
+    this.format = known
+    this.signatures = loaded.signatures
+    this.refused = loaded.refused
+    this.digest = loaded.digest
+    this.engine = new Engine(new RuleSet(loaded.signatures), options.midstream === true)
+  }
+}
+
+function listOf(value: OptionValues[string]): readonly string[] {
+  if (typeof value === 'string') return [value]
+  return Array.isArray(value) ? value : []
+}

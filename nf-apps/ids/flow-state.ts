@@ -1,0 +1,83 @@
+import { bool, f64, list, plain, type State, singleWriter, u8 } from '../../actors/index.ts'
+import type { Http } from './http.ts'
+import type { Connection } from './stream.ts'
+import type { Tls } from './tls.ts'
+
+/** What is spoken on a connection. */
+export const APP_UNKNOWN = 0
+export const APP_HTTP = 1
+export const APP_TLS = 2
+export const APP_OTHER = 3
+
+/** Directions seen, and those in which the rules about addresses only have been tried. */
+export const SEEN_TO_SERVER = 1
+export const SEEN_TO_CLIENT = 2
+export const TRIED_TO_SERVER = 4
+export const TRIED_TO_CLIENT = 8
+
+export const flowFields = {
+  /** Packet time of the last packet, µs; 0 before the first. */
+  lastUs: f64,
+  /** Index of the last packet, which alerts at the flow's end are about. */
+  lastIndex: f64,
+  /** Whether the flow key's source is the client: who sent the first packet. */
+  clientIsSource: bool,
+  seen: u8,
+  app: u8,
+  /** Rules no longer look at it: a pass rule has matched. */
+  passed: bool,
+  /** Nothing readable is to come. */
+  encrypted: bool,
+  bits: list<string>('flowbits'),
+  connection: plain<Connection | null>('tcp connection', () => null),
+  http: plain<Http | null>('http', () => null),
+  tls: plain<Tls | null>('tls', () => null),
+}
+export type FlowState = State<typeof flowFields>
+
+const SECOND_US = 1_000_000
+/** A flow without packets for this long has ended: of TCP established, of others; and before an answer. */
+const TCP_TIMEOUT_US = 600 * SECOND_US
+const OTHER_TIMEOUT_US = 300 * SECOND_US
+const NEW_TCP_TIMEOUT_US = 60 * SECOND_US
+const NEW_TIMEOUT_US = 30 * SECOND_US
+/** A flow that holds bytes not inspected waits this long for its end to be told, a hundred minutes. */
+const PENDING_TIMEOUT_US = 6000 * SECOND_US
+
+/** Packet time from which on the flow's next packet begins a new one. */
+export function endsAtUs(f: FlowState): number {
+  const both = (f.seen & (SEEN_TO_SERVER | SEEN_TO_CLIENT)) === (SEEN_TO_SERVER | SEEN_TO_CLIENT)
+  if (f.connection !== null) {
+    return f.lastUs + (both ? TCP_TIMEOUT_US : NEW_TCP_TIMEOUT_US)
+  }
+  return f.lastUs + (both ? OTHER_TIMEOUT_US : NEW_TIMEOUT_US)
+}
+
+/** Whether its end will still have something to inspect. */
+export function hasPending(f: FlowState): boolean {
+  const c = f.connection
+  return c !== null && (c.client.segments.length > 0 || c.server.segments.length > 0)
+}
+
+export const Flow = singleWriter(
+  'ids-flow',
+  flowFields,
+  {},
+  {
+    due: (f) => (hasPending(f) ? f.lastUs + PENDING_TIMEOUT_US : endsAtUs(f)),
+    expire: () => true,
+  },
+)
+
+/** Makes a flow as if it had not been: its key has been taken by another connection. */
+export function resetFlow(f: FlowState): void {
+  f.lastUs = 0
+  f.seen = 0
+  f.app = APP_UNKNOWN
+  f.passed = false
+  f.encrypted = false
+  f.bits = []
+  f.connection = null
+  f.http = null
+  f.tls = null
+}

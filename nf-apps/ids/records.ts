@@ -1,0 +1,191 @@
+import { f64, list, multiWriter, plain, singleWriter, u32, untether } from '../../actors/index.ts'
+import type { Ip } from '../packet/index.ts'
+import type { Threshold } from './signature.ts'
+
+/**
+ * An alert as instances tell each other: packet index, packet time in µs, the rule's number, source, its port (of ICMP
+ * the type), destination, its port (the code), protocol. A tuple, since a scan makes hundred thousands of them.
+ */
+export type AlertRecord = [
+  index: number,
+  timeUs: number,
+  rule: number,
+  source: string,
+  sourcePort: number,
+  destination: string,
+  destinationPort: number,
+  protocol: number,
+]
+
+/** Order of alerts in every output: by packet, then by rule, then by what they are about. */
+export function inRecordOrder(a: AlertRecord, b: AlertRecord): number {
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i]!
+    const y = b[i]!
+    if (x !== y) return x < y ? -1 : 1
+  }
+  return 0
+}
+
+/** Packets whose alerts are kept by one actor: some hundred thousand bytes at worst, spread over the instances. */
+const INDEX_SPAN = 4096
+export const logKey = (index: number): number => Math.floor(index / INDEX_SPAN)
+
+/** Alerts that nothing holds back. */
+export const AlertLog = multiWriter(
+  'ids-alert-log',
+  { alerts: list<AlertRecord>('alerts') },
+  {
+    add: untether(
+      (s, alerts: AlertRecord[]) => {
+        s.alerts.push(...alerts)
+      },
+      { merge: (a, b) => [...a, ...b] },
+    ),
+  },
+)
+
+/**
+ * Alerts of one rule and host that a threshold holds back. They come from several instances in any order, so nothing
+ * is decided as they come: they wait here, sorted by packet, and are counted at the end. Of more than
+ * `WAITING_MAX` the older half is counted before: by then their stragglers have come, for instances are not
+ * thousands of one host's packets apart. One that has not is counted in `late`, and by its arrival.
+ */
+export const Tracker = multiWriter(
+  'ids-tracker',
+  {
+    waiting: list<AlertRecord>('waiting'),
+    passed: list<AlertRecord>('passed'),
+    threshold: plain<Threshold | null>('threshold', () => null),
+    startUs: f64,
+    count: u32,
+    started: u32,
+    decidedTo: f64,
+    late: u32,
+    dropped: u32,
+  },
+  {
+    add: untether(
+      (s, note: { threshold: Threshold; alerts: AlertRecord[] }) => {
+        s.threshold = note.threshold
+        for (const alert of note.alerts) if (alert[0] < s.decidedTo) s.late++
+        s.waiting.push(...note.alerts)
+        if (s.waiting.length > WAITING_MAX) decideSome(s)
+      },
+      { merge: (a, b) => ({ threshold: a.threshold, alerts: [...a.alerts, ...b.alerts] }) },
+    ),
+  },
+)
+
+/** Alerts that wait in one tracker: 100 bytes each. */
+const WAITING_MAX = 16_384
+/** Alerts of one tracker that have passed. */
+const PASSED_MAX = 65_536
+
+interface Counting {
+  startUs: number
+  count: number
+  started: number
+}
+
+function decideSome(
+  s: Counting & {
+    waiting: AlertRecord[]
+    passed: AlertRecord[]
+    threshold: Threshold | null
+    decidedTo: number
+    dropped: number
+  },
+): void {
+  const sorted = s.waiting.sort(inRecordOrder)
+  const older = sorted.slice(0, WAITING_MAX / 2)
+  s.decidedTo = older[older.length - 1]![0]
+  s.waiting = sorted.slice(older.length)
+  const passed = decide(s.threshold!, s, older)
+  const room = PASSED_MAX - s.passed.length
+  s.dropped += Math.max(0, passed.length - room)
+  s.passed.push(...passed.slice(0, Math.max(0, room)))
+}
+
+/** Which of these alerts, in order, a threshold lets through, going on from what has been counted. */
+export function decide(t: Threshold, s: Counting, alerts: readonly AlertRecord[]): AlertRecord[] {
+  return alerts.filter((alert) => passes(t, s, alert[1]))
+}
+
+function passes(t: Threshold, s: Counting, timeUs: number): boolean {
+  const within = s.started === 1 && timeUs <= s.startUs + t.seconds * 1_000_000
+  if (within) s.count++
+  else {
+    s.started = 1
+    s.startUs = timeUs
+    s.count = 1
+  }
+  switch (t.type) {
+    case 'limit':
+      return s.count <= t.count
+    case 'both':
+      return s.count === t.count
+    case 'detection_filter':
+      return within && s.count > t.count
+    default:
+      if (s.count < t.count) return false
+      s.count = 0
+      if (t.count === 1) s.started = 0
+      return true
+  }
+}
+
+/** Of the hosts a threshold counts by: base 64 keeps two IPv6 addresses within a text key. */
+export function trackerKey(t: Threshold, sid: number, source: Ip, destination: Ip): string {
+  const ends =
+    t.track === 'by_src'
+      ? [source]
+      : t.track === 'by_dst'
+        ? [destination]
+        : t.track === 'by_rule'
+          ? []
+          : [source, destination].sort((a, b) => a.compare(b))
+  return [sid, ...ends.map(ipText)].join(' ')
+}
+
+function ipText(address: Ip): string {
+  if (address.v4) return address.toString()
+  const words = Uint32Array.of(address.a, address.b, address.c, address.d)
+  return Buffer.from(words.buffer).toString('base64url')
+}
+
+/** What alerts say of a host. */
+export const Malicious = multiWriter(
+  'ids-malicious',
+  { alerts: u32, firstIndex: f64, worst: u32 },
+  {
+    note: untether(
+      (s, x: { alerts: number; firstIndex: number; worst: number }) => {
+        if (s.alerts === 0 || x.firstIndex < s.firstIndex) s.firstIndex = x.firstIndex
+        if (s.alerts === 0 || x.worst < s.worst) s.worst = x.worst
+        s.alerts += x.alerts
+      },
+      {
+        merge: (a, b) => ({
+          alerts: a.alerts + b.alerts,
+          firstIndex: Math.min(a.firstIndex, b.firstIndex),
+          worst: Math.min(a.worst, b.worst),
+        }),
+      },
+    ),
+  },
+)
+
+/** Flows that a pass rule has taken out of inspection. */
+export const Whitelist = singleWriter('ids-whitelist', { sid: f64, index: f64 })
+
+/** What each instance has loaded: they must agree, or who inspects a flow decides what is found. */
+export const Configuration = multiWriter(
+  'ids-configuration',
+  { rules: list<string>('digests of rule sets') },
+  {
+    announce: untether((s, digest: string) => {
+      if (!s.rules.includes(digest)) s.rules.push(digest)
+    }),
+  },
+)
