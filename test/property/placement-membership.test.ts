@@ -404,6 +404,17 @@ describe('a membership', () => {
     expect(register.newest('settled.2')).toBeUndefined()
   })
 
+  it('moves slots when their owner reports them, however late', async () => {
+    const { clock, register, membership } = setUp()
+    await outcome(clock, membership.join(info('a')))
+    await outcome(clock, one(register, clock).membership.join(info('b')))
+    await clock.run(() => false, MINUTE)
+    expect(membership.view!.slotsOf(2).length).toBe(0)
+    await outcome(clock, membership.reportSettled(1))
+    await clock.run(() => membership.view!.epoch === 3, 100)
+    expect(membership.view!.slotsOf(2).length).toBe(8192)
+  })
+
   it('keeps the last instance when another one joins as it goes', async () => {
     const { clock, register, membership } = setUp()
     await outcome(clock, membership.join(info('a')))

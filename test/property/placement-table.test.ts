@@ -192,6 +192,11 @@ class Cluster {
     if (was === is) {
       ensure(next.since[s] === last.since[s], `slot ${s} stays, but "since" changes`)
       ensure(holder === is || holder === last.holder[s], `slot ${s} gets a holder from nowhere`)
+      const before = last.holder[s]!
+      if (holder !== before && next.memberOf(before)) {
+        const person = this.people.get(is)!
+        ensure(!person.alive || person.tokens.has(s), `slot ${s} is not settled with ${is} yet`)
+      }
     } else if (next.memberOf(was)) {
       const epoch = settled.get(was) ?? -1
       ensure(epoch >= last.since[s]!, `slot ${s} moves away from ${was}, which has not reported it`)

@@ -6,10 +6,11 @@ import {
   encodeView,
   firstView,
   type JoinInfo,
+  type Member,
   movesDue,
   rebalanced,
   type Settled,
-  type View,
+  View,
   withLeaving,
   withMember,
   without,
@@ -83,6 +84,17 @@ describe('the slot table', () => {
     expect(rebalanced(last, everybody(last))).toBeUndefined()
   })
 
+  it('gives to those with the fewest slots first, while there is not enough for all', () => {
+    const four = grown(4, 4)
+    const owner = Uint32Array.from([1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 4, 4, 4, 4, 4, 4])
+    const view = decodeView(encodeView({ ...four, owner, holder: owner }))
+    // 4 leaves and has not reported its slots; of the three others 1 has two slots too many.
+    const next = withLeaving(view, 4, new Map([[1, view.epoch]]))!
+    expect(counts(next)).toEqual([6, 2, 2])
+    const last = rebalanced(next, everybody(next))!
+    expect(counts(last)).toEqual([6, 5, 5])
+  })
+
   it('empties a leaver, and takes it out once', () => {
     const three = grown(3, 3)
     const leaving = withLeaving(three, 2, everybody(three))!
@@ -148,7 +160,14 @@ describe('the slot table', () => {
   })
 
   it('stands in less than 64 KiB and 10 ms with 1,000 instances', () => {
-    const view = grown(1000)
+    // As after 1,000 joins: each member has slots that came to it when it joined.
+    const members = Array.from(
+      { length: 1000 },
+      (_, i): Member => ({ ...info(`instance-${i + 1}.example`), no: i + 1, state: 'active' }),
+    )
+    const owner = Uint32Array.from({ length: 16_384 }, (_, s) => 1 + ((s * 7919) % 1000))
+    const parts = { epoch: 1000, slotBits: 14, members, nextNo: 1001 }
+    const view = new View({ ...parts, owner, holder: owner, since: owner })
     const bytes = encodeView(view).length
     const settled = everybody(view)
     let bestMs = Number.POSITIVE_INFINITY
