@@ -121,11 +121,16 @@ export function isOrdered(key: FlowKey): boolean {
 }
 
 function inOrder(src: Ip, dst: Ip, srcPort: number, dstPort: number): boolean {
-  if (src.a !== dst.a) return src.a < dst.a
-  if (src.b !== dst.b) return src.b < dst.b
-  if (src.c !== dst.c) return src.c < dst.c
-  if (src.d !== dst.d) return src.d < dst.d
+  if (src.w0 !== dst.w0) return below(src.w0, dst.w0)
+  if (src.w1 !== dst.w1) return below(src.w1, dst.w1)
+  if (src.w2 !== dst.w2) return below(src.w2, dst.w2)
+  if (src.w3 !== dst.w3) return below(src.w3, dst.w3)
   return srcPort <= dstPort
+}
+
+/** Compares signed words as if they were unsigned, without leaving the integers. */
+function below(x: number, y: number): boolean {
+  return (x ^ 0x8000_0000) < (y ^ 0x8000_0000)
 }
 
 /**
@@ -160,10 +165,18 @@ export function flowHash(
   dstPort: number,
   protocol: number,
 ): number {
-  if (src.v4 && dst.v4) return hashV4(src.w3, dst.w3, srcPort, dstPort, protocol)
-  const forward = inOrder(src, dst, srcPort, dstPort)
-  const low = forward ? src : dst
-  const high = forward ? dst : src
+  if (inOrder(src, dst, srcPort, dstPort)) {
+    return orderedHash(src, dst, (srcPort << 16) | dstPort, protocol)
+  }
+  return orderedHash(dst, src, (dstPort << 16) | srcPort, protocol)
+}
+
+const scratchKey = new FlowKey()
+const scratch = new Uint32Array(10)
+
+/** The hash of a flow whose lower side is known. */
+export function orderedHash(low: Ip, high: Ip, ports: number, protocol: number): number {
+  if (low.v4 && high.v4) return orderedHashV4(low.w3, high.w3, ports, protocol)
   const w = scratch
   w[0] = low.w0
   w[1] = low.w1
@@ -173,13 +186,20 @@ export function flowHash(
   w[5] = high.w1
   w[6] = high.w2
   w[7] = high.w3
-  w[8] = forward ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort
+  w[8] = ports
   w[9] = protocol
   return hashWords(w, 10)
 }
 
-const scratchKey = new FlowKey()
-const scratch = new Uint32Array(10)
+/** Two IPv4 addresses say no more than their last words. */
+function orderedHashV4(low: number, high: number, ports: number, protocol: number): number {
+  const w = scratch
+  w[0] = low
+  w[1] = high
+  w[2] = ports
+  w[3] = protocol
+  return hashWords(w, 4)
+}
 
 function hashV4(
   src: number,
@@ -188,16 +208,8 @@ function hashV4(
   dstPort: number,
   protocol: number,
 ): number {
-  const w = scratch
-  if (src < dst || (src === dst && srcPort <= dstPort)) {
-    w[0] = src
-    w[1] = dst
-    w[2] = (srcPort << 16) | dstPort
-  } else {
-    w[0] = dst
-    w[1] = src
-    w[2] = (dstPort << 16) | srcPort
+  if (src === dst ? srcPort <= dstPort : below(src, dst)) {
+    return orderedHashV4(src, dst, (srcPort << 16) | dstPort, protocol)
   }
-  w[3] = protocol
-  return hashWords(w, 4)
+  return orderedHashV4(dst, src, (dstPort << 16) | srcPort, protocol)
 }

@@ -1,7 +1,7 @@
 import type { KeyType } from '../../actors/index.ts'
 import { RehomeError } from '../../bus/index.ts'
 import { hashWords, mix } from '../../placement/index.ts'
-import { FlowKey, flowHash, isOrdered } from './flow-key.ts'
+import { FlowKey, flowHash, isOrdered, orderedHash } from './flow-key.ts'
 import { Ip } from './ip.ts'
 import { macText, parseMac } from './mac.ts'
 import { ETHER_ARP, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from './numbers.ts'
@@ -31,7 +31,7 @@ export const flow: KeyType<FlowKey> = {
   name: 'flow',
   words: 10,
   write(key, out) {
-    writeEnds(key, out, true)
+    writeEnds(key, out)
     out[9] = (key.vlan << 16) | key.protocol
     return flowHash(key.src, key.dst, key.srcPort, key.dstPort, key.protocol)
   },
@@ -53,10 +53,19 @@ export const symmetricFlow: KeyType<FlowKey> = {
   ...flow,
   name: 'symmetric-flow',
   write(key, out) {
-    writeEnds(key, out, isOrdered(key))
-    out[9] = (key.vlan << 16) | key.protocol
-    return flowHash(key.src, key.dst, key.srcPort, key.dstPort, key.protocol)
+    const { src, dst, srcPort, dstPort } = key
+    return isOrdered(key)
+      ? writeOrdered(src, dst, (srcPort << 16) | dstPort, key, out)
+      : writeOrdered(dst, src, (dstPort << 16) | srcPort, key, out)
   },
+}
+
+function writeOrdered(low: Ip, high: Ip, ports: number, key: FlowKey, out: Uint32Array): number {
+  writeIp(low, out, 0)
+  writeIp(high, out, 4)
+  out[8] = ports
+  out[9] = (key.vlan << 16) | key.protocol
+  return orderedHash(low, high, ports, key.protocol)
 }
 
 /** A UDP packet's flow in its direction, a word shorter. Placed where its packets are steered to. */
@@ -64,7 +73,7 @@ export const udpFlow: KeyType<FlowKey> = {
   name: 'udp-flow',
   words: 9,
   write(key, out) {
-    writeEnds(key, out, true)
+    writeEnds(key, out)
     return flowHash(key.src, key.dst, key.srcPort, key.dstPort, PROTO_UDP)
   },
   read(words, at) {
@@ -76,10 +85,10 @@ export const udpFlow: KeyType<FlowKey> = {
   parse: parseFlow,
 }
 
-function writeEnds(key: FlowKey, out: Uint32Array, forward: boolean): void {
-  writeIp(key.src, out, forward ? 0 : 4)
-  writeIp(key.dst, out, forward ? 4 : 0)
-  out[8] = forward ? (key.srcPort << 16) | key.dstPort : (key.dstPort << 16) | key.srcPort
+function writeEnds(key: FlowKey, out: Uint32Array): void {
+  writeIp(key.src, out, 0)
+  writeIp(key.dst, out, 4)
+  out[8] = (key.srcPort << 16) | key.dstPort
 }
 
 function readEnds(words: Uint32Array, at: number): FlowKey {
