@@ -87,7 +87,7 @@ export function movesDue(view: View): number {
 }
 
 /** Whether the owner is known to hold the slot's token. */
-export function isSettled(view: View, slot: number, settled: Settled): boolean {
+function isSettled(view: View, slot: number, settled: Settled): boolean {
   const epoch = settled.get(view.owner[slot]!)
   return epoch !== undefined && epoch >= view.since[slot]!
 }

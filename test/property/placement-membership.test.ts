@@ -10,7 +10,7 @@ import {
   type Role,
   type View,
 } from '../../placement/index.ts'
-import { FakeClock, FakeRegister, type RegisterFaults } from '../kit/fake-register.ts'
+import { FakeClock, FakeRegister, type RegisterFaults } from './placement-fake-register.ts'
 
 const MINUTE = 60_000
 const info = (id: string, more: Partial<JoinInfo> = {}): JoinInfo => ({
