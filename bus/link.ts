@@ -189,8 +189,6 @@ export class Link {
   /** The slab's remaining bytes are given up; the next frame starts on a new one. */
   retireSlab(): void {
     this.slab = EMPTY
-    this.frameStart = 0
-    this.w.pos = 0
   }
 
   get openBytes(): number {
@@ -211,8 +209,6 @@ export class Link {
     this.alive = false
     this.open = false
     this.timer?.cancel()
-    this.early.clear()
-    this.assembly = undefined
   }
 
   /** How many frames are missing in a row before the first that came early. */

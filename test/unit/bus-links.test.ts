@@ -18,7 +18,7 @@ interface Came {
 }
 
 /** Two members whose frames lie in a queue until the test hands them over. */
-function pair(limits: Partial<LinkLimits> = {}) {
+function pair(limits: Partial<LinkLimits> = {}, limitsOfB = limits) {
   const clock = new VirtualClock()
   const state = { epoch: 1, onMessage: (_r: ByteReader, _kind: number): void => {} }
   const frames: { to: number; frame: Uint8Array }[] = []
@@ -28,7 +28,7 @@ function pair(limits: Partial<LinkLimits> = {}) {
     new Links({
       self,
       clock,
-      limits,
+      limits: self === 1 ? limits : limitsOfB,
       transmit: (to, frame) => frames.push({ to, frame }),
       epoch: () => state.epoch,
       onMessage: (from, kind, r, epoch) => {
@@ -348,4 +348,122 @@ it('ends its timers when it is stopped', () => {
   a.stop()
   clock.advance(10_000)
   expect(frames).toHaveLength(1)
+})
+
+it('has no more under way than the window, in frames and in bytes, and the rest waits', () => {
+  const { a, frames, came, settle } = pair({ windowFrames: 5, windowBytes: 3000 })
+  for (let i = 0; i < 20; i++) {
+    send(a, 2, Kind.STATE, i)
+    a.flush()
+  }
+  expect(frames).toHaveLength(5)
+  settle()
+  for (let i = 20; i < 40; i++) {
+    send(a, 2, Kind.STATE, i, 1000)
+    a.flush()
+  }
+  expect(frames).toHaveLength(3)
+  settle()
+  expect(came.map((m) => m.value)).toEqual(Array.from({ length: 40 }, (_, i) => i))
+})
+
+it('keeps early frames within its own window, whatever the sender thinks', () => {
+  const { a, b, frames, came, settle } = pair(
+    {},
+    { windowFrames: 10, windowBytes: 4096, frameBytes: 512 },
+  )
+  for (let i = 0; i < 30; i++) {
+    send(a, 2, Kind.STATE, i, i < 15 ? 10 : 1500)
+    a.flush()
+  }
+  const early = frames.splice(0).map(({ frame }) => frame)
+  for (const frame of early.slice(1)) b.receive(frame)
+  expect([b.stats.gaps, b.stats.beyondWindow]).toEqual([9, 20])
+  for (const frame of early.slice(0, 10)) b.receive(frame)
+  for (const frame of early.slice(11, 20)) b.receive(frame)
+  expect(b.held()).toBeLessThan(4096 + 1024)
+  a.kick()
+  settle()
+  a.kick()
+  settle()
+  expect(came.map((m) => m.value)).toEqual(Array.from({ length: 30 }, (_, i) => i))
+})
+
+it('does not put together what is over its limit', () => {
+  const { a, b, came, settle } = pair({}, { messageBytesMax: 50_000 })
+  send(a, 2, Kind.STATE, 1, 200_000)
+  send(a, 2, Kind.STATE, 2)
+  a.flush()
+  settle()
+  expect(came.map((m) => m.bytes).every((bytes) => bytes <= 50_000)).toBe(true)
+  expect(b.held()).toBe(0)
+  expect(b.stats.malformed).toBeGreaterThan(0)
+})
+
+it('is not opened further than the window by a forged grant', () => {
+  const { a, b, frames } = pair({ creditBytes: 1000 })
+  send(b, 1, Kind.STATE, 1)
+  b.flush()
+  const forged = Buffer.from(frames[0]!.frame)
+  forged.writeDoubleLE(1e15, 40)
+  send(a, 2, Kind.CALL, 1, 300)
+  a.receive(forged)
+  expect(a.creditLeft(2)).toBe(1000)
+})
+
+it('takes frames that come while it delivers after those at hand', () => {
+  const order: string[] = []
+  const members: Links[] = []
+  for (const self of [1, 2])
+    members[self] = new Links({
+      self,
+      clock: new VirtualClock(),
+      // A bus that delivers at once, from within the call.
+      transmit: (to, frame) => members[to]?.receive(frame),
+      epoch: () => 1,
+      onMessage: (from, _kind, r) => {
+        const value = r.u32()
+        order.push(`${self} has ${value}`)
+        if (value < 6) send(members[self]!, from, Kind.STATE, value + 2)
+        members[self]!.flush()
+        order.push(`${self} is done`)
+      },
+    })
+  members[1]!.open(2)
+  members[2]!.open(1)
+  send(members[1]!, 2, Kind.STATE, 1)
+  send(members[1]!, 2, Kind.STATE, 2)
+  members[1]!.flush()
+  const at2 = order.filter((line) => line.startsWith('2')).join()
+  expect(at2).not.toMatch(/2 has \d,2 has/)
+  expect(order.filter((line) => line.includes('has'))).toHaveLength(7)
+})
+
+it('is quick again after a long silence of the peer', () => {
+  const { a, frames, clock, settle, came } = pair()
+  send(a, 2, Kind.STATE, 1)
+  a.flush()
+  clock.advance(20_000)
+  settle()
+  expect(came).toHaveLength(1)
+  send(a, 2, Kind.STATE, 2)
+  a.flush()
+  frames.length = 0
+  clock.advance(250)
+  expect(frames).toHaveLength(1)
+})
+
+it('acknowledges and grants with few frames of their own', () => {
+  const { a, b, settle, state } = pair({ creditBytes: 100_000 })
+  state.onMessage = () => b.consumed(1, 100)
+  for (let i = 0; i < 2000; i++) {
+    send(a, 2, Kind.CALL, i, 100)
+    if (i % 10 === 9) {
+      a.flush()
+      settle()
+    }
+  }
+  expect(b.stats.messagesIn[Kind.CALL]).toBe(2000)
+  expect(b.stats.bareOut).toBeLessThanOrEqual(210)
+  expect(a.stats.bareOut).toBe(0)
 })
