@@ -181,7 +181,9 @@ export class Calls {
     method: number,
     args: readonly unknown[],
   ): void {
-    if (method === CREATE) return this.reply(by, id, OK, false)
+    if (method === REMOVE && this.homes.isUnmade(type, row)) return this.reply(by, id, OK, false)
+    const made = this.homes.nowMade(type, row)
+    if (method === CREATE) return this.reply(by, id, OK, made)
     if (method === REMOVE) {
       this.homes.removeActivation(type, row)
       return this.reply(by, id, OK, true)

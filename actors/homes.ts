@@ -27,8 +27,8 @@ import type { Row } from './table.ts'
  * activation that was removed: the first is held, the second finds a tombstone and answers "fresh".
  */
 export class Homes {
-  /** The last value of an actor is leaving: readers here must not go backwards (rule 22). */
-  onGiven: (type: RuntimeType, row: Row) => void = () => {}
+  /** An activation ends here: readers here must not see older values next (rule 22). */
+  onGone: (type: RuntimeType, row: Row) => void = () => {}
 
   private readonly core: Core
   /** Activations removed here whose removal the directory has not noted yet (rule 4). */
@@ -185,13 +185,14 @@ export class Homes {
       if (type.table.get(row, ACTIVATION) === 0) return // the turn removed it
     }
     if (affair.busy) return
+    while (affair.deferred.length > 0) {
+      this.runDeferred(type, row, affair)
+      if (type.affairOf(row) !== affair) return // one of them ended the actor
+      if (affair.unmade) break // reads of what nobody has made wait for its end below
+    }
     if (affair.unmade) {
       affair.unmade = false
       return this.removeActivation(type, row)
-    }
-    if (affair.deferred.length > 0) {
-      this.runDeferred(type, row, affair)
-      if (type.affairOf(row) !== affair) return // one of them ended the actor
     }
     if (affair.transfer) this.give(type, row, affair, affair.transfer)
     else this.core.tidy(type, row)
@@ -248,6 +249,7 @@ export class Homes {
     const hash = table.get(row, HASH)
     const affair = type.affairOf(row)
     table.keyOf(row, type.words)
+    this.onGone(type, row)
     core.deactivate(type, row)
     if (affair?.transfer) {
       this.sendGone(type, hash, affair.transfer)
@@ -294,7 +296,7 @@ export class Homes {
     w.u8(1)
     table.encode(row, w)
     core.out.end()
-    this.onGiven(type, row)
+    this.onGone(type, row)
     core.deactivate(type, row)
     affair.transfer = undefined
     if (transfer.to !== core.self) core.stats.rehomedOut++
@@ -364,8 +366,7 @@ export class Homes {
       affair.due--
       this.fetching--
     } else if (affair.acquire === request) affair.acquire = 0
-    // A multi-writer actor exists from here on; a single-writer one once a turn has made it.
-    affair.unmade = fresh && type.writers === 'single'
+    affair.unmade = fresh
     affair.queue.push(...affair.waiting.splice(0))
     const id = core.activationId(type.table.get(row, HASH), number)
     const transfer = this.heldTransfers.get(id)
@@ -484,6 +485,17 @@ export class Homes {
     if (number === 0 || table.get(row, ENTRY) !== number || table.get(row, AFFAIR) !== 0)
       return false
     return this.core.slots.state[this.core.slot(hash)] === HELD
+  }
+
+  /** A call makes the actor if so far it was only granted; true if it did. */
+  nowMade(type: RuntimeType, row: Row): boolean {
+    const affair = type.affairOf(row)
+    if (!affair?.unmade) return false
+    affair.unmade = false
+    return true
+  }
+  isUnmade(type: RuntimeType, row: Row): boolean {
+    return type.affairOf(row)?.unmade === true
   }
 
   /** The record that a call may run on here and now; made if the directory is here and has none. -1: elsewhere. */

@@ -46,9 +46,9 @@ interface Asked {
 /**
  * Reads: `stale` ones from a cache, `lookup` from wherever the home is. Neither creates or moves an actor.
  *
- * A value's age counts from when its READ was sent, so it is never older than it says. One READ an actor and
- * method is under way at a time, so a reader never sees values go back; whoever cannot take its answer
- * (it was sent too long ago) shares the next one.
+ * A value's age counts from when its READ was sent, so it is never older than it says. A reader never sees
+ * values go back: one READ an actor and method is under way at a time (whoever cannot take its answer, because it was sent
+ * too long ago, shares the next one), and what was asked for before the actor was last here is not used.
  *
  * READ goes to the slot owner, which passes it on to the home (READ-HOME); the home answers the reader straight. A
  * READ-HOME that misses goes back to the slot owner, never along former homes (rule 8).
@@ -60,6 +60,8 @@ export class Reads {
   private readonly core: Core
   private readonly homes: Homes
   private readonly cache: LRUCache<number | string, Cached>
+  /** When an actor was last read here without a message: what was asked for before that is older. */
+  private readonly departures: LRUCache<number, number>
   private readonly asked = new Map<number, Asked>()
   private readonly byCacheKey = new Map<number | string, number>()
   private stalled: Asked[] = []
@@ -68,7 +70,10 @@ export class Reads {
     this.core = core
     this.homes = homes
     this.cache = new LRUCache({ max: core.limits.staleValuesMax })
-    homes.onGiven = (type, row) => this.seed(type, row)
+    this.departures = new LRUCache({ max: core.limits.staleValuesMax })
+    homes.onGone = (type, row) => {
+      if (type.hasStale) this.departed(type, type.table.get(row, HASH))
+    }
   }
 
   // ---- the reader's side ----
@@ -83,7 +88,7 @@ export class Reads {
     const cacheKey = this.cacheKey(type, hash, method, args)
     const cached = this.cache.get(cacheKey)
     const oldest = core.clock.now() - method.withinMs
-    if (cached && cached.sentAt >= oldest && sameWords(cached.words, type.words)) {
+    if (cached && cached.sentAt >= oldest && this.isGood(type, hash, cached)) {
       core.stats.staleHits++
       return cached.value
     }
@@ -106,7 +111,20 @@ export class Reads {
       type.table.aim(type.cursor, row)
       return type.cursor
     }
-    return this.homes.isAbsent(type, hash, row) ? type.fresh() : undefined
+    if (!this.homes.isAbsent(type, hash, row)) return undefined
+    this.departed(type, hash)
+    return type.fresh()
+  }
+
+  private departed(type: RuntimeType, hash: number): void {
+    this.departures.set(type.id * 2 ** 32 + hash, this.core.clock.now())
+  }
+
+  /** Whether no newer value of the actor can have been seen here since this one was asked for. */
+  private isGood(type: RuntimeType, hash: number, c: { sentAt: number; words: Uint32Array }): boolean {
+    if (!sameWords(c.words, type.words)) return false
+    const departed = this.departures.get(type.id * 2 ** 32 + hash)
+    return departed === undefined || departed < c.sentAt
   }
 
   /** An activation between two turns. */
@@ -182,11 +200,23 @@ export class Reads {
     const asked = this.asked.get(id)
     if (!asked) return // asked again elsewhere when its first home was thought gone
     this.forget(id, asked)
+    if (asked.method && this.isOutrun(asked)) {
+      this.send({ ...asked, askers: [...asked.askers, ...asked.late], late: [] })
+      return
+    }
     if (what === THROWN) {
       const error = new RehomeError('handler', String(readValue(r)), { type: asked.type.name })
       for (const asker of asked.askers) asker.reject(error)
     } else this.answer(asked, this.valueOf(asked, what, r))
     if (asked.late.length > 0) this.send({ ...asked, askers: asked.late, late: [] })
+  }
+
+  /** The actor has been here meanwhile: readers here may have seen newer values than this one (rule 22). */
+  private isOutrun({ type, hash, words, sentAt }: Asked): boolean {
+    type.words.set(words)
+    const row = type.table.find(hash, words)
+    const here = row >= 0 && type.table.get(row, ACTIVATION) !== 0
+    return here || !this.isGood(type, hash, { sentAt, words })
   }
 
   private forget(id: number, asked: Asked): void {
@@ -206,19 +236,6 @@ export class Reads {
       this.cache.set(asked.cacheKey, { words, value, sentAt })
     }
     for (const asker of asked.askers) asker.resolve(value)
-  }
-
-  /** An actor is leaving: its last values stay, so that readers here do not see older ones next (rule 22). */
-  private seed(type: RuntimeType, row: Row): void {
-    for (const method of type.methods) {
-      if (method.access !== 'stale' || method.run.length > 1) continue
-      type.table.aim(type.cursor, row)
-      type.table.keyOf(row, type.words)
-      const hash = type.table.get(row, HASH)
-      const value = structuredClone(method.run(type.cursor))
-      const entry = { words: type.words.slice(), value, sentAt: this.core.clock.now() }
-      this.cache.set(this.cacheKey(type, hash, method, []), entry)
-    }
   }
 
   // ---- the slot owner's and the home's side; the key is in `type.words` ----

@@ -74,7 +74,7 @@ export interface Affair {
   acquire: number
   /** A turn is suspended; the activation stays until it ends (rule 21). */
   busy: boolean
-  /** Granted, but so far only asked after: no turn has made the actor yet. */
+  /** Granted, or come without a state: no turn or call has made the actor yet. */
   unmade: boolean
   transfer: Transfer | undefined
   outbox: Outbox | undefined
@@ -92,6 +92,7 @@ export class RuntimeType {
   readonly key: KeyType<unknown>
   readonly table: ActorTable
   readonly methods: readonly RuntimeMethod[]
+  readonly hasStale: boolean
   readonly expiry: Expiry<AnyState> | undefined
   /** The key that is being looked up: written by `key.write`, read by the table. */
   readonly words: Uint32Array
@@ -121,6 +122,7 @@ export class RuntimeType {
     this.passing.insert(0, this.words)
     this.cursor = this.newCursor()
     this.methods = runtimeMethods(keyed.type.methods)
+    this.hasStale = this.methods.some((m) => m.access === 'stale')
     this.expiry = keyed.type.expiry
     const methods = this.methods.map((m) => `${m.access} ${m.name}`).join(',')
     this.schema = `${name} ${this.writers} ${keyed.key.name}/${keyed.key.words} {${layout.schema}} ${methods}`

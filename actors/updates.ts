@@ -208,6 +208,7 @@ export class Updates {
     by: MemberNo,
     batch: readonly Update[],
   ): void {
+    this.homes.nowMade(type, row)
     for (const { method, x, count } of batch) this.run(type, row, method, x, count)
     this.core.about(by, Kind.APPLIED, type, hash, words)
     this.core.out.end()

@@ -144,6 +144,8 @@ export class Oracle {
     const length = seen?.log.length ?? 0
     const key = `${reader} ${actor}`
     const least = reader === undefined ? 0 : (this.lastRead.get(key) ?? 0)
+    // An end shows in the ledger only when its removal is answered.
+    if (life === 0 && l.removedAt >= oldest) return
     for (let v = l.versions.length - 1; v >= 0; v--) {
       const version = l.versions[v]!
       const until = l.versions[v + 1]?.from ?? Number.POSITIVE_INFINITY
@@ -153,8 +155,6 @@ export class Oracle {
       if (reader !== undefined) this.lastRead.set(key, v)
       return
     }
-    // An end shows in the ledger only when its removal is answered.
-    if (life === 0 && l.removedAt >= oldest) return
     const was = l.versions.slice(-4).map((v) => `${v.life}/${v.length}@${v.from.toFixed(2)}`)
     throw new Violation('bounded', `${actor} read as ${life}/${length}, was ${was} (${oldest})`)
   }
