@@ -170,12 +170,14 @@ describe('the slot table', () => {
     const view = new View({ ...parts, owner, holder: owner, since: owner })
     const bytes = encodeView(view).length
     const settled = everybody(view)
+    // Time of our own: the wall clock would count what else the machine does.
     let bestMs = Number.POSITIVE_INFINITY
     let next: View = view
     for (let i = 0; i < 20; i++) {
-      const start = performance.now()
+      const start = process.cpuUsage()
       next = withMember(view, info('i1001'), settled)
-      bestMs = Math.min(bestMs, performance.now() - start)
+      const { user, system } = process.cpuUsage(start)
+      bestMs = Math.min(bestMs, (user + system) / 1000)
     }
     const moved = list(next.owner).filter((no, s) => no !== view.owner[s]).length
     console.log(`view of 1,000: ${bytes} bytes; next table in ${bestMs.toFixed(2)} ms`)
