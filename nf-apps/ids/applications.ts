@@ -11,6 +11,11 @@ export class Applications {
   /** Reads on what one side has sent; `all`: also what nobody has acknowledged, as it is the end. */
   read(f: FlowState, c: Connection, fromClient: boolean, all: boolean, on: OnMessage): void {
     if (f.app === APP_UNKNOWN) {
+      if (c.midstream && c.client.app === 0 && isAnswer(this.opening(c.client, all))) {
+        turnRound(f, c)
+        this.read(f, c, !fromClient, all, on)
+        return
+      }
       this.guess(f, c, all)
       if (f.app === APP_UNKNOWN) return
       // The other side's bytes have waited for this.
@@ -77,6 +82,23 @@ export class Applications {
     if (feedTls(f.tls, fromClient, bytes)) half.flush = true
     if (f.tls.encrypted) f.encrypted = true
   }
+}
+
+/** Bytes that only a server sends: the connection was picked up in an answer, its ends the wrong way round. */
+function isAnswer(bytes: Uint8Array): boolean {
+  if (looksLikeHttp(bytes, false) === true) return true
+  if (bytes.length > 5 && looksLikeTls(bytes) === true) return bytes[5] === 2
+  if (bytes.length < 21 || bytes[0] !== 0) return false
+  const smb = bytes[5] === 0x53 && bytes[6] === 0x4d && bytes[7] === 0x42
+  if (!smb) return false
+  return bytes[4] === 0xff ? (bytes[13]! & 0x80) !== 0 : bytes[4] === 0xfe && (bytes[20]! & 1) !== 0
+}
+
+function turnRound(f: FlowState, c: Connection): void {
+  const { client } = c
+  c.client = c.server
+  c.server = client
+  f.clientIsSource = !f.clientIsSource
 }
 
 const NOTHING = new Uint8Array(0)

@@ -64,6 +64,8 @@ export class Engine {
   /** Its payload is part of the stream, so that the stream's rules look there. */
   private added = false
   private blocks: Uint8Array[] = []
+  /** Rules no longer read it: decided before the packet, as what it brings to light is still read. */
+  private unreadable = false
 
   constructor(rules: RuleSet, midstream: boolean) {
     this.rules = rules
@@ -86,8 +88,8 @@ export class Engine {
     f.lastIndex = p.index
     const toServer = forward === f.clientIsSource
     f.seen |= toServer ? SEEN_TO_SERVER : SEEN_TO_CLIENT
-    if (p.ipProtocol === PROTO_TCP && p.l4Offset >= 0) this.tcp(p, f, toServer)
-    else this.datagram(p, f, toServer)
+    if (p.ipProtocol === PROTO_TCP && p.l4Offset >= 0 && !p.isFragment) this.tcp(p, f, forward)
+    else this.datagram(toServer)
     return this.hits
   }
 
@@ -109,19 +111,21 @@ export class Engine {
     )
   }
 
-  private datagram(p: Packet, f: FlowState, toServer: boolean): void {
+  private datagram(toServer: boolean): void {
+    const f = this.flow
     const both = SEEN_TO_SERVER | SEEN_TO_CLIENT
     this.established = (f.seen & both) === both
     this.added = false
+    this.unreadable = false
     this.blocks = []
     this.packetRules(toServer ? TO_SERVER : TO_CLIENT)
   }
 
-  private tcp(p: Packet, f: FlowState, toServer: boolean): void {
+  private tcp(p: Packet, f: FlowState, forward: boolean): void {
+    const toServer = forward === f.clientIsSource
     f.connection ??= newConnection()
     const c = f.connection
-    const direction = toServer ? TO_SERVER : TO_CLIENT
-    const stateBefore = c.state
+    this.unreadable = f.encrypted
     this.established = c.state >= ESTABLISHED
     this.added = track(c, p, toServer, this.midstream)
     const messages: Message[] = []
@@ -130,10 +134,13 @@ export class Engine {
       const own = c.reset || c.state === CLOSED
       if (own) this.applications.read(f, c, toServer, c.reset, (m) => messages.push(m))
     }
-    const sender = toServer ? c.client : c.server
+    const direction = forward === f.clientIsSource ? TO_SERVER : TO_CLIENT
+    const sender = direction === TO_SERVER ? c.client : c.server
     this.blocks = []
-    if (c.state >= ESTABLISHED && !f.encrypted && rawIsDue(c, sender)) this.takeRaw(sender, false)
-    this.packetRules(direction, stateBefore)
+    if (c.state >= ESTABLISHED && !this.unreadable && rawIsDue(c, sender)) {
+      this.takeRaw(sender, false)
+    }
+    this.packetRules(direction)
     for (const message of messages) this.message(message)
     this.letGo(c.client)
     this.letGo(c.server)
@@ -188,13 +195,13 @@ export class Engine {
     return forward === isForward(p) ? p : turn(p, this.turned)
   }
 
-  private packetRules(direction: Direction, stateBefore = ESTABLISHED): void {
+  private packetRules(direction: Direction): void {
     const { flow: f, packet: p, candidates, rules } = this
     if (f.passed) return
     this.addressRules(direction)
     candidates.clear()
     rules.byHeaders(p, direction, candidates)
-    const readable = p.payloadLength > 0 && !(f.encrypted && stateBefore >= ESTABLISHED)
+    const readable = p.payloadLength > 0 && !this.unreadable && !p.isFragment
     if (readable) rules.byPayload(p, direction, !this.added, candidates)
     for (const block of this.blocks) rules.byStream(p, direction, block, candidates)
     for (const rank of candidates.sorted()) {
@@ -237,7 +244,7 @@ export class Engine {
   private payloadFits(s: Signature, p: Packet): 'packet' | 'stream' | undefined {
     if (s.payloadOn.stream && this.blocksFit(s)) return 'stream'
     if (s.payloadOn.stream && !s.payloadOn.packet && this.added) return undefined
-    if (p.payloadLength === 0 || this.flow.encrypted) return undefined
+    if (p.payloadLength === 0 || this.unreadable || p.isFragment) return undefined
     const { bytes, payloadOffset, payloadEnd } = p
     const fits = this.inspection.matches(s.payload, bytes, payloadOffset, payloadEnd)
     return fits ? 'packet' : undefined
@@ -296,6 +303,9 @@ export class Engine {
   }
 
   private headerFits(s: Signature, p: Packet): boolean {
+    if (p.isFragment && (s.sourcePorts !== undefined || s.destinationPorts !== undefined)) {
+      return false
+    }
     if (
       portFits(s.sourcePorts, p.srcPort) &&
       portFits(s.destinationPorts, p.dstPort) &&

@@ -40,7 +40,7 @@ export class Environment {
     this.signatures = loaded.signatures
     this.refused = loaded.refused
     this.digest = loaded.digest
-    this.engine = new Engine(new RuleSet(loaded.signatures), options.midstream === true)
+    this.engine = new Engine(new RuleSet(loaded.signatures), options['no-midstream'] !== true)
   }
 }
 

@@ -1,4 +1,5 @@
 import { bool, f64, list, plain, type State, singleWriter, u8 } from '../../actors/index.ts'
+import type { Datagram } from './fragments.ts'
 import type { Http } from './http.ts'
 import type { Connection } from './stream.ts'
 import type { Tls } from './tls.ts'
@@ -32,6 +33,7 @@ export const flowFields = {
   connection: plain<Connection | null>('tcp connection', () => null),
   http: plain<Http | null>('http', () => null),
   tls: plain<Tls | null>('tls', () => null),
+  datagrams: list<Datagram>('fragments'),
 }
 export type FlowState = State<typeof flowFields>
 
@@ -80,4 +82,5 @@ export function resetFlow(f: FlowState): void {
   f.connection = null
   f.http = null
   f.tls = null
+  f.datagrams = []
 }

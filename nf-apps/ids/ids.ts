@@ -1,9 +1,11 @@
-import { then } from '../../actors/index.ts'
+import { type MaybePromise, then } from '../../actors/index.ts'
 import { defineNF, forward } from '../nf.ts'
-import { symmetricFlowOf } from '../packet/index.ts'
+import { type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { Environment } from './environment.ts'
+import { defragment } from './fragments.ts'
+import { carried, innerFlowOf } from './inner.ts'
 import { report, tell } from './report.ts'
-import { idsActors } from './state.ts'
+import { type IdsActors, idsActors } from './state.ts'
 
 /**
  * Theory of operation
@@ -41,21 +43,37 @@ export const ids = defineNF('ids', {
       value: 'FILE',
       help: 'classtypes, their texts and priorities',
     },
-    midstream: { type: 'boolean', help: 'go on with connections whose beginning was not seen' },
+    midstream: {
+      type: 'boolean',
+      help: 'go on with connections whose beginning was not seen (the default)',
+    },
+    'no-midstream': { type: 'boolean', help: 'only connections whose handshake was seen' },
     format: { type: 'string', value: 'KIND', help: 'eve (default), fast, hosts or rules' },
   },
   state: idsActors,
   setup: (options) => new Environment(options),
 
-  onPacket(p, state, env) {
-    const key = symmetricFlowOf(p)
-    const { forward: fromSource } = key
-    const hits = state.flows.with(key, (flow) => env.engine.inspect(p, flow, fromSource))
-    return then(hits, (found) => {
-      if (found.length > 0) tell(p, found, state)
-      return forward
-    })
-  },
+  onPacket: (p, state, env) => then(inspect(p, 0, state, env), () => forward),
 
   result: (state, env) => report(state, env),
 })
+
+/** A packet's turn in its flow; then that of what it carries, if it is a tunnel's or completes a datagram. */
+function inspect(
+  p: Packet,
+  depth: number,
+  state: IdsActors,
+  env: Environment,
+): MaybePromise<void> {
+  const key = depth === 0 ? symmetricFlowOf(p) : innerFlowOf(p)
+  const fromSource = key.forward
+  const turn = state.flows.with(key, (flow) => {
+    const hits = env.engine.inspect(p, flow, fromSource)
+    return { hits, whole: p.isFragment ? defragment(flow.datagrams, p) : undefined }
+  })
+  return then(turn, ({ hits, whole }) => {
+    if (hits.length > 0) tell(p, hits, state)
+    const inner = whole ?? carried(p, depth)
+    if (inner) return inspect(inner, depth + 1, state, env)
+  })
+}

@@ -21,9 +21,9 @@ import type { PacketTest, Threshold } from './signature.ts'
 /** Options about the packet's own headers, from their text to a test. */
 
 const isIp = (p: Packet): boolean => p.kind === NET_IPV4 || p.kind === NET_IPV6
-const isTcp = (p: Packet): boolean => p.ipProtocol === PROTO_TCP && p.l4Offset >= 0
+const isTcp = (p: Packet): boolean => p.ipProtocol === PROTO_TCP && p.l4Offset >= 0 && !p.isFragment
 const isIcmp = (p: Packet): boolean =>
-  (p.ipProtocol === PROTO_ICMP || p.ipProtocol === PROTO_ICMPV6) && p.l4Offset >= 0
+  !p.isFragment && (p.ipProtocol === PROTO_ICMP || p.ipProtocol === PROTO_ICMPV6) && p.l4Offset >= 0
 
 type Compile = (value: string) => PacketTest
 

@@ -133,7 +133,7 @@ export interface ParsedPcre {
 }
 
 export function parsePcre(value: string): ParsedPcre {
-  const m = /^(!?)\s*"\s*(?:\/([^]*)\/|m(\W)([^]*)\3)([a-zA-Z]*)\s*"$/.exec(value)
+  const m = /^(!?)\s*(?:\/([^]*)\/|m(\W)([^]*)\3)([a-zA-Z]*)$/.exec(unquoted(value))
   if (!m) throw new Unsupported('pcre', `expected "/…/flags", not ${value}`)
   const flags = m[5]!
   let buffer: string | undefined
@@ -171,6 +171,12 @@ export function parsePcre(value: string): ParsedPcre {
     if (!(error instanceof RegexError)) throw error
     throw new Unsupported('pcre', error.message)
   }
+}
+
+/** A quote may stand round the whole expression, and often does not. */
+function unquoted(value: string): string {
+  const m = /^(!?)\s*"\s*([^]*?)\s*"$/.exec(value)
+  return m ? `${m[1]}${m[2]}` : value
 }
 
 /** Signs that only the rule file needs escaped stand for themselves in the expression as well. */

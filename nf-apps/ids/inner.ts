@@ -1,0 +1,88 @@
+import {
+  FlowKey,
+  LINK_ETHERNET,
+  LINK_RAW,
+  NET_IPV4,
+  NET_IPV6,
+  Packet,
+  PROTO_UDP,
+  symmetricFlowOf,
+} from '../packet/index.ts'
+
+/**
+ * Packets inside packets: what a tunnel carries, and the datagram that fragments make. They are inspected
+ * like others, but in flows of their own: they reach the instance of what carries them, and two flows' packets
+ * from two instances have no order that the same flow's packets could be given.
+ */
+
+/** `FlowKey.vlan` of flows inside; no tag has this number. */
+export const INSIDE = 0xfff0
+/** Tunnels in tunnels: what a packet may make us look at. */
+const DEPTH_MAX = 4
+
+const IPIP = 4
+const IPV6_IN_IP = 41
+const GRE = 47
+const VXLAN_PORT = 4789
+const VXLAN_HEADER = 8
+
+/** The packet that this one carries; undefined if it is no tunnel. */
+export function carried(p: Packet, depth: number): Packet | undefined {
+  if (depth >= DEPTH_MAX || p.isFragment || p.payloadLength <= 0) return undefined
+  switch (p.ipProtocol) {
+    case IPIP:
+    case IPV6_IN_IP:
+      return load(p, p.payloadOffset, LINK_RAW)
+    case GRE:
+      return gre(p)
+    case PROTO_UDP:
+      if (p.dstPort !== VXLAN_PORT || p.payloadLength <= VXLAN_HEADER) return undefined
+      return (p.bytes[p.payloadOffset]! & 0x08) === 0
+        ? undefined
+        : load(p, p.payloadOffset + VXLAN_HEADER, LINK_ETHERNET)
+    default:
+      return undefined
+  }
+}
+
+function gre(p: Packet): Packet | undefined {
+  const { bytes, payloadOffset: at, payloadEnd: end } = p
+  if (at + 4 > end) return undefined
+  const flags = bytes[at]!
+  const version = bytes[at + 1]! & 7
+  const protocol = (bytes[at + 2]! << 8) | bytes[at + 3]!
+  let header = 4
+  if ((flags & 0xc0) !== 0) header += 4
+  if ((flags & 0x20) !== 0) header += 4
+  if ((flags & 0x10) !== 0) header += 4
+  if (version === 1 && (bytes[at + 1]! & 0x80) !== 0) header += 4
+  if (at + header >= end) return undefined
+  if (protocol === 0x0800 || protocol === 0x86dd) return load(p, at + header, LINK_RAW)
+  if (protocol === 0x6558) return load(p, at + header, LINK_ETHERNET)
+  return protocol === 0x880b ? ppp(p, at + header) : undefined
+}
+
+/** PPP's protocol number, compressed or not, behind an optional address and control. */
+function ppp(p: Packet, start: number): Packet | undefined {
+  const { bytes } = p
+  const at = bytes[start] === 0xff && bytes[start + 1] === 0x03 ? start + 2 : start
+  const short = (bytes[at]! & 1) === 1
+  const protocol = short ? bytes[at]! : (bytes[at]! << 8) | bytes[at + 1]!
+  if (protocol !== 0x21 && protocol !== 0x57) return undefined
+  return load(p, at + (short ? 1 : 2), LINK_RAW)
+}
+
+function load(p: Packet, at: number, linkType: number): Packet | undefined {
+  const { bytes, payloadEnd, timeUs, clockUs, index, hash } = p
+  if (at >= payloadEnd) return undefined
+  const inner = new Packet()
+  inner.load(bytes, at, payloadEnd, linkType, payloadEnd - at, timeUs, clockUs, index, hash)
+  return inner.kind === NET_IPV4 || inner.kind === NET_IPV6 ? inner : undefined
+}
+
+/** The flow of a packet inside another. */
+export function innerFlowOf(p: Packet): FlowKey {
+  const key = symmetricFlowOf(p)
+  key.vlan = INSIDE
+  return key
+}
