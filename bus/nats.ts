@@ -135,6 +135,11 @@ export class NatsBus implements Bus {
       if (status.type === Events.Disconnect) this.connected = false
       else if (status.type === Events.Reconnect) this.reconnected()
     }
+    if (this.closed) return
+    this.connected = false
+    const why = await this.nc.closed()
+    const message = `the connection to NATS has ended for good: ${why?.message ?? 'no reason given'}`
+    this.onError(new RehomeError('bus-unavailable', message))
   }
 
   private reconnected(): void {
@@ -160,6 +165,7 @@ async function dial(options: NatsBusOptions, cluster: string): Promise<NatsConne
       // Replies of this cluster alone: whoever subscribes to _INBOX.> would see those of all.
       inboxPrefix: `rehome-inbox.${cluster}`,
       maxReconnectAttempts: -1,
+      ignoreAuthErrorAbort: true,
       reconnectTimeWait: RECONNECT_PAUSE_MS,
       reconnectJitter: RECONNECT_PAUSE_MS,
       timeout: CONNECT_MS,
