@@ -112,7 +112,6 @@ function offerLines(
 
 /** Payload was read byte by byte; the log holds the bytes, so those that are UTF-8 are read as that. */
 function printable(application: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is what is meant
   return /^[\0-\x7f]*$/.test(application)
     ? application
     : Buffer.from(application, 'latin1').toString('utf8')

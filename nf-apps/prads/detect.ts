@@ -78,19 +78,19 @@ export class Examination {
   private dstPort = 0
   private side = LOW
   private role = 0
-  private found: Evidence[] = []
+  private found: Evidence[] | undefined
 
   constructor(signatures: Signatures) {
     this.signatures = signatures
   }
 
   /** Looks for what the flow's switches ask, and notes in the flow what is settled. */
-  examine(p: Packet, flow: FlowState, side: number, role: number): Evidence[] {
+  examine(p: Packet, flow: FlowState, side: number, role: number): Evidence[] | undefined {
     this.p = p
     this.flow = flow
     this.side = side
     this.role = role
-    this.found = []
+    this.found = undefined
     const at = transportOf(p)
     const room = p.end - at
     this.at = at
@@ -214,9 +214,11 @@ export class Examination {
   private offer(service: string, application: string): void {
     const { p, role } = this
     if (p.ipProtocol === PROTO_UDP && !this.mayOffer()) return
-    this.found.push({
+    this.add({
       what: 'offer',
-      ...this.sighting(),
+      index: p.index,
+      seconds: secondsOf(p),
+      vlan: tagOf(p),
       protocol: p.ipProtocol,
       port: role === CLIENT ? this.dstPort : this.srcPort,
       role,
@@ -240,15 +242,24 @@ export class Examination {
     if (!readFingerprint(p, this.at, kind, print)) return
     const match = this.signatures.os[kind]!.match(print)
     if (kind === ACK && !this.isNewAck(match)) return
-    this.found.push({
+    this.add({
       what: 'stack',
-      ...this.sighting(),
+      index: p.index,
+      seconds: secondsOf(p),
+      vlan: tagOf(p),
       kind,
       port: this.srcPort,
       match,
       text: '',
-      ...print,
+      window: print.window,
+      ttl: print.ttl,
+      df: print.df,
+      size: print.size,
       options: print.options.slice(),
+      mss: print.mss,
+      scale: print.scale,
+      quirks: print.quirks,
+      stamp: print.stamp,
     })
   }
 
@@ -279,13 +290,15 @@ export class Examination {
   }
 
   private rawStack(kind: number, text: string): void {
+    const { p } = this
+    const seen = { index: p.index, seconds: secondsOf(p), vlan: tagOf(p), port: 0, ttl: p.ttl }
     const none = { window: 0, df: 0, size: 0, mss: 0, scale: 0, quirks: 0, stamp: 0, options: [] }
-    const print = { ...none, ttl: this.p.ttl, port: 0, match: -1 }
-    this.found.push({ what: 'stack', ...this.sighting(), kind, text, ...print })
+    this.add({ what: 'stack', kind, match: -1, text, ...seen, ...none })
   }
 
-  private sighting() {
-    return { index: this.p.index, seconds: secondsOf(this.p), vlan: tagOf(this.p) }
+  private add(evidence: Evidence): void {
+    if (this.found) this.found.push(evidence)
+    else this.found = [evidence]
   }
 }
 

@@ -152,7 +152,7 @@ function step(
     return forward
   }
   const found = env.examination.examine(p, flow, side, role)
-  if (!told || found.length > 0) assets.at(p.src).note(noteOf(p, found))
+  if (!told || found) assets.at(p.src).note(noteOf(p, found ?? []))
   return forward
 }
 

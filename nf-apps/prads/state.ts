@@ -145,9 +145,21 @@ function mergeNotes(earlier: Note, later: Note): Note {
 }
 
 function recordStack(stacks: Record<string, StackSighting>, seen: StackSighting): void {
-  const key = `${seen.kind} ${seen.text || seen.match}`
+  const key = seen.text === '' ? stackKey(seen.kind, seen.match) : `${seen.kind} ${seen.text}`
   const known = stacks[key]
   if (!known || seen.index < known.index) stacks[key] = seen
+}
+
+const stackKeys: string[][] = []
+
+/** The same text again and again, made once. */
+function stackKey(kind: number, match: number): string {
+  stackKeys[kind] ??= []
+  const known = stackKeys[kind][match + 1]
+  if (known !== undefined) return known
+  const key = `${kind} ${match}`
+  stackKeys[kind][match + 1] = key
+  return key
 }
 
 function recordOffer(offers: Record<string, Timeline<OfferSighting>>, seen: OfferSighting): void {

@@ -35,9 +35,21 @@ export function captures(data: string): string[] {
 export async function agreement(data: string, capture: string, mode: Mode): Promise<Agreement> {
   const stored = readFileSync(join(data, 'prads', `${capture}.${mode}.log`), 'utf8')
   const file = join(data, 'pcaps', `${capture}.pcap`)
-  const options = { signatures: systemSignatures, switches: modes[mode] }
-  const ours = await soloRun(prads, packetsOf(file), options)
+  const ours = await soloRun(withSystemSignatures(mode), packetsOf(file))
   return compare(capture, stored.split('\n').slice(1, -1), ours.slice(1))
+}
+
+const variants = new Map<Mode, typeof prads>()
+
+/** Reading 17,000 vendors takes longer than most captures do, so it is done once. */
+export function withSystemSignatures(mode: Mode): typeof prads {
+  let variant = variants.get(mode)
+  if (!variant) {
+    const env = prads.setup({ signatures: systemSignatures, switches: modes[mode] })
+    variant = { ...prads, setup: () => env }
+    variants.set(mode, variant)
+  }
+  return variant
 }
 
 /** As multisets. */
