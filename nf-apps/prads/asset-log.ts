@@ -1,6 +1,7 @@
 import type { Found } from '../../actors/index.ts'
-import { type Ip, macText, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
+import { macText, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
 import { distanceOf, fingerprintText, ICMP, kindNames, UDP } from './fingerprint.ts'
+import type { Host } from './host-key.ts'
 import type { Signatures } from './signatures.ts'
 import {
   type Asset,
@@ -11,7 +12,7 @@ import {
 } from './state.ts'
 import type { Timeline } from './timeline.ts'
 
-export type FoundAsset = Found<Ip, (typeof Asset)['fields']>
+export type FoundAsset = Found<Host, (typeof Asset)['fields']>
 
 export const ASSET_LOG_HEADER = 'asset,vlan,port,proto,service,[service-info],distance,discovered'
 /** So many other applications on end, and a service is taken for changed. */
@@ -28,7 +29,7 @@ interface LogLine {
 export function assetLog(assets: readonly FoundAsset[], signatures: Signatures): string[] {
   const lines: LogLine[] = []
   for (const { key, state } of assets) {
-    const ip = key.toString()
+    const ip = key.ip.toString()
     for (const stack of Object.values(state.stacks)) {
       lines.push({ index: stack.index, order: 1, text: stackLine(ip, stack, signatures) })
     }
@@ -155,7 +156,7 @@ export function macWarnings(assets: readonly FoundAsset[]): string[] {
     for (let i = 1; i < changes.length; i++) {
       const { index, mac } = changes[i]!
       const text = `ACHTUNG! MAC changed! : ${macText(changes[i - 1]!.mac)} -> ${macText(mac)}`
-      warnings.push({ index, text: `${text} (${key})` })
+      warnings.push({ index, text: `${text} (${key.ip})` })
     }
   }
   return warnings.sort((a, b) => a.index - b.index).map((w) => w.text)

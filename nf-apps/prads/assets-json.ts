@@ -7,7 +7,7 @@ import { SERVER } from './state.ts'
 /** One object a line for each asset, by address. */
 export function assetsJson(assets: readonly FoundAsset[], signatures: Signatures): string[] {
   return [...assets]
-    .sort((a, b) => a.key.compare(b.key))
+    .sort((a, b) => a.key.ip.compare(b.key.ip) || a.key.vlan - b.key.vlan)
     .map((asset) => JSON.stringify(assetObject(asset, signatures)))
 }
 
@@ -15,7 +15,8 @@ function assetObject({ key, state }: FoundAsset, signatures: Signatures) {
   const stacks = Object.values(state.stacks).sort((a, b) => a.index - b.index)
   const offers = Object.entries(state.offers).sort(([a], [b]) => (a < b ? -1 : 1))
   return {
-    ip: key.toString(),
+    ip: key.ip.toString(),
+    vlan: key.vlan || undefined,
     firstSeen: state.firstSeen,
     lastSeen: state.lastSeen,
     macs: macChanges(state.macs).map(({ mac, seconds, vlan }) => ({

@@ -1,6 +1,7 @@
 export { assetLog, type FoundAsset, macWarnings } from './asset-log.ts'
 export { assetsJson } from './assets-json.ts'
 export { connectionLog, type FoundFlow } from './connection-log.ts'
+export { type Host, host } from './host-key.ts'
 export { compilePcre } from './pcre.ts'
 export { prads } from './prads.ts'
 export { loadSignatures, type Signatures } from './signatures.ts'

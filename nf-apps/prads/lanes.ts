@@ -1,9 +1,12 @@
 import {
+  ARP_REPLY,
   BAD_IP_VERSION,
   ETHER_IPV4,
   ETHER_VLAN,
+  Ip,
   LINK_ETHERNET,
   LINK_RAW,
+  macAt,
   NET_ARP,
   NET_IPV4,
   NET_NONE,
@@ -119,4 +122,12 @@ export function within(p: Packet): Packet {
     index,
     hash,
   )
+}
+
+/** What an ARP reply claims, of whatever kinds of addresses it says it speaks. */
+export function arpReply(p: Packet): { ip: Ip; mac: number } | undefined {
+  const { bytes, l3Offset: at } = p
+  if (p.end - at < 18 || ((bytes[at + 6]! << 8) | bytes[at + 7]!) !== ARP_REPLY) return
+  const word = macAt(bytes, at + 12) % 2 ** 32
+  return { ip: Ip.v4(word), mac: macAt(bytes, at + 8) }
 }

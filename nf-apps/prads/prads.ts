@@ -1,7 +1,8 @@
 import { type MaybePromise, then } from '../../actors/index.ts'
 import { defineNF, forward, type OptionValues, type Verdict } from '../nf.ts'
-import { ARP_REPLY, Ip, macAt, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
+import { Ip, NET_IPV4, type Packet, type Subnet, subnet, symmetricFlowOf } from '../packet/index.ts'
 import { Examination, type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
+import type { Host } from './host-key.ts'
 import * as lanes from './lanes.ts'
 import { type ReportKind, reportKind, reports } from './report.ts'
 import { loadSignatures, type Signatures } from './signatures.ts'
@@ -57,8 +58,14 @@ export const prads = defineNF('prads', {
     report: {
       type: 'string',
       value: 'KIND',
-      help: 'assets (default), connections, statistics or json',
+      help: 'assets (default), connections, statistics, warnings (changed MACs) or json',
     },
+    nets: {
+      type: 'string',
+      value: 'NET,NET…',
+      help: 'hosts of these networks alone, as 10.0.0.0/8,2001:db8::/32 (default: all)',
+    },
+    'by-vlan': { type: 'boolean', help: 'one address in two VLANs is two hosts' },
   },
   state: pradsActors,
   setup: (options) => new Environment(options),
@@ -76,7 +83,7 @@ export const prads = defineNF('prads', {
         return tunnel(p, state, env)
       case lanes.GRE:
         state.statistics.count({ gre: 1, vlan: lanes.tagsOf(p) })
-        state.assets.at(p.src).note(noteOf(p, []))
+        tell(p, p.src, [], state, env)
         return forward
       default:
         state.statistics.count({ other: 1, vlan: lanes.tagsOf(p) })
@@ -93,6 +100,10 @@ class Environment {
   readonly switches: number
   readonly report: ReportKind
   readonly examination: Examination
+  /** Empty: all. */
+  private readonly nets: readonly Subnet[]
+  private readonly byVlan: boolean
+  private readonly host: Host = { ip: new Ip(), vlan: 0 }
 
   constructor(options: OptionValues) {
     const text = (name: string) => (typeof options[name] === 'string' ? options[name] : undefined)
@@ -100,6 +111,19 @@ class Environment {
     this.switches = parseSwitches(text('switches') ?? 'M')
     this.report = reportKind(text('report') ?? 'assets')
     this.examination = new Examination(this.signatures)
+    this.nets = (text('nets') ?? '').split(',').filter(Boolean).map(subnet.parse)
+    this.byVlan = options['by-vlan'] === true
+  }
+
+  isOurs(address: Ip): boolean {
+    return this.nets.length === 0 || this.nets.some((net) => net.contains(address))
+  }
+
+  /** The asset of an address; to be used at once, as the next call fills the same object. */
+  hostOf(p: Packet, address: Ip): Host {
+    this.host.ip = address
+    this.host.vlan = this.byVlan ? tagOf(p) & 0xfff : 0
+    return this.host
   }
 }
 
@@ -107,18 +131,18 @@ function connection(
   p: Packet,
   apart: boolean,
   opaque: boolean,
-  { flows, assets, configuration }: Actors,
+  state: Actors,
   env: Environment,
 ): MaybePromise<Verdict> {
   const key = symmetricFlowOf(p)
   if (apart) key.vlan = lanes.APART
   const side = key.forward ? LOW : HIGH
-  return flows.with(key, (flow, created) => {
-    if (!created) return step(p, flow, side, side === flow.client ? CLIENT : SERVER, assets, env)
+  return state.flows.with(key, (flow, created) => {
+    if (!created) return step(p, flow, side, side === flow.client ? CLIENT : SERVER, state, env)
     begin(p, flow, side, opaque)
-    return then(configuration.switches(), (given) => {
+    return then(state.configuration.switches(), (given) => {
       flow.switches = given ?? env.switches
-      return step(p, flow, side, NO_ROLE, assets, env)
+      return step(p, flow, side, NO_ROLE, state, env)
     })
   })
 }
@@ -139,20 +163,18 @@ function step(
   flow: FlowState,
   side: number,
   role: number,
-  assets: Actors['assets'],
+  state: Actors,
   env: Environment,
 ): Verdict {
   const now = secondsOf(p)
   flow.last = now
   if (p.vlanCount > 0) flow.vlanPackets++
   const told = count(p, flow, side, now)
+  if (!env.isOurs(p.src)) return forward
   // Real prads tracks such packets in IPv6 without taking note of their sender.
-  if (flow.opaque) {
-    if (!told && p.kind === NET_IPV4) assets.at(p.src).note(noteOf(p, []))
-    return forward
-  }
-  const found = env.examination.examine(p, flow, side, role)
-  if (!told || found) assets.at(p.src).note(noteOf(p, found ?? []))
+  if (flow.opaque && p.kind !== NET_IPV4) return forward
+  const found = flow.opaque ? undefined : env.examination.examine(p, flow, side, role)
+  if (!told || found) tell(p, p.src, found ?? [], state, env)
   return forward
 }
 
@@ -180,21 +202,13 @@ function bytesOf(p: Packet): number {
 }
 
 /** A reply to an ARP request, or one that nobody asked for, says which address a host has. */
-function arp(p: Packet, { assets, statistics, configuration }: Actors, env: Environment) {
-  statistics.count({ arp: 1, vlan: lanes.tagsOf(p) })
-  return then(configuration.switches(), (given): Verdict => {
-    const reply = ((p.bytes[p.l3Offset + 6] ?? 0) << 8) | (p.bytes[p.l3Offset + 7] ?? 0)
-    const whole = p.end - p.l3Offset >= 18
-    if (reply !== ARP_REPLY || !whole || !((given ?? env.switches) & LOOK_ARP)) return forward
-    const mac = macAt(p.bytes, p.l3Offset + 8)
-    const sender = Ip.v4(
-      new DataView(p.bytes.buffer, p.bytes.byteOffset + p.l3Offset + 14, 4).getUint32(0),
-    )
-    assets
-      .at(sender)
-      .note(
-        noteOf(p, [{ what: 'mac', index: p.index, seconds: secondsOf(p), vlan: tagOf(p), mac }]),
-      )
+function arp(p: Packet, state: Actors, env: Environment): MaybePromise<Verdict> {
+  state.statistics.count({ arp: 1, vlan: lanes.tagsOf(p) })
+  return then(state.configuration.switches(), (given) => {
+    const claim = lanes.arpReply(p)
+    if (!claim || !((given ?? env.switches) & LOOK_ARP) || !env.isOurs(claim.ip)) return forward
+    const seen = { index: p.index, seconds: secondsOf(p), vlan: tagOf(p) }
+    tell(p, claim.ip, [{ what: 'mac', ...seen, mac: claim.mac }], state, env)
     return forward
   })
 }
@@ -210,7 +224,7 @@ function tunnel(p: Packet, state: Actors, env: Environment): MaybePromise<Verdic
   return inside ? connection(inner, false, lane === lanes.OPAQUE, state, env) : forward
 }
 
-function noteOf(p: Packet, evidence: Evidence[]) {
+function tell(p: Packet, address: Ip, evidence: Evidence[], { assets }: Actors, env: Environment) {
   const now = secondsOf(p)
-  return { first: now, last: now, evidence }
+  assets.at(env.hostOf(p, address)).note({ first: now, last: now, evidence })
 }

@@ -1,5 +1,5 @@
 import { RehomeError } from '../../actors/index.ts'
-import { assetLog } from './asset-log.ts'
+import { assetLog, macWarnings } from './asset-log.ts'
 import { assetsJson } from './assets-json.ts'
 import { connectionLog } from './connection-log.ts'
 import type { Signatures } from './signatures.ts'
@@ -20,6 +20,7 @@ export const reports = {
       },
       signatures,
     ),
+  warnings: async (state: PradsActors) => macWarnings(await state.assets.all()),
   json: async (state: PradsActors, signatures: Signatures) =>
     assetsJson(await state.assets.all(), signatures),
 }

@@ -12,8 +12,9 @@ import {
   untether,
 } from '../../actors/index.ts'
 import type { Handles } from '../nf.ts'
-import { ip, symmetricFlow } from '../packet/index.ts'
+import { symmetricFlow } from '../packet/index.ts'
 import type { Fingerprint } from './fingerprint.ts'
+import { host } from './host-key.ts'
 import { type Event, newTimeline, record, type Timeline } from './timeline.ts'
 
 /** The two sides of a connection, by the order of their addresses in its key. */
@@ -222,7 +223,7 @@ export const Configuration = multiWriter(
 
 export const pradsActors = {
   flows: Flow.keyedBy(symmetricFlow),
-  assets: Asset.keyedBy(ip),
+  assets: Asset.keyedBy(host),
   statistics: Statistics.only(),
   configuration: Configuration.only(),
 }

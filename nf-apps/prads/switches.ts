@@ -25,7 +25,7 @@ const DEFAULTS =
 
 /**
  * Letters as real prads's command line has them; they add to what is on by default, `X` clears what stands
- * before it. `I` is accepted and does nothing, as there. `i` and `u` stand for what real prads has in its
+ * before it. `I` is accepted and does nothing, as there; so are `H` and `P`, which print what is seen of DHCP and log none of it. `i` and `u` stand for what real prads has in its
  * configuration file alone (os_icmp, os_udp).
  */
 const LETTERS: Readonly<Record<string, number>> = {
@@ -38,6 +38,8 @@ const LETTERS: Readonly<Record<string, number>> = {
   U: LOOK_UDP_SERVICES,
   T: LOOK_TCP_SERVICES,
   I: 0,
+  H: 0,
+  P: 0,
   t: LOOK_TCP_CLIENTS,
   u: LOOK_UDP_STACK,
   i: LOOK_ICMP_STACK,

@@ -1,6 +1,4 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
@@ -8,19 +6,17 @@ import { prads } from '../../nf-apps/prads/index.ts'
 import {
   agreement,
   captures,
-  compare,
+  liveAgreement,
   type Mode,
-  modes,
   packetsOf,
+  program,
   systemSignatures,
-  withSystemSignatures,
 } from '../kit/prads-agreement.ts'
 import { soloRun } from '../kit/solo.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const data = join(root, '../shared/data')
 const sample = join(root, 'samples/office.pcap')
-const program = '/usr/bin/prads'
 
 const known = captures(data)
 const comparable = known.length > 0 && existsSync(systemSignatures)
@@ -47,18 +43,9 @@ describe.runIf(comparable)('the asset log beside that of real prads', () => {
 
 describe.runIf(runnable)('the sample through real prads and through ours', () => {
   it.each(['default', 'full'] as const)('%s: no line differs', async (mode) => {
-    const directory = mkdtempSync(join(tmpdir(), 'prads-'))
-    try {
-      const log = join(directory, 'asset.log')
-      const user = ['-u', 'root', '-g', 'root']
-      execFileSync(program, [...user, modes[mode], '-r', sample, '-l', log], { stdio: 'ignore' })
-      const theirs = readFileSync(log, 'utf8').split('\n').slice(1, -1)
-      const ours = (await soloRun(withSystemSignatures(mode), packetsOf(sample))).slice(1)
-      expect(theirs.length).toBeGreaterThan(50)
-      expect(compare('sample', theirs, ours)).toMatchObject({ missing: [], extra: [] })
-    } finally {
-      rmSync(directory, { recursive: true })
-    }
+    const result = await liveAgreement(sample, mode)
+    expect(result.theirs).toBeGreaterThan(50)
+    expect(result).toMatchObject({ missing: [], extra: [] })
   })
 })
 

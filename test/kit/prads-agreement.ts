@@ -1,4 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CaptureRecord, openCapture } from '../../loadgen/index.ts'
 import { Packet, steeringHash } from '../../nf-apps/packet/index.ts'
@@ -20,6 +22,7 @@ export interface Agreement {
 export const modes = { default: '-M', full: '-MFRSAKUTtI' } as const
 export type Mode = keyof typeof modes
 
+export const program = '/usr/bin/prads'
 export const systemSignatures = '/etc/prads'
 
 /** The captures with a log of real prads, or none where the data are not there. */
@@ -37,6 +40,21 @@ export async function agreement(data: string, capture: string, mode: Mode): Prom
   const file = join(data, 'pcaps', `${capture}.pcap`)
   const ours = await soloRun(withSystemSignatures(mode), packetsOf(file))
   return compare(capture, stored.split('\n').slice(1, -1), ours.slice(1))
+}
+
+/** Runs real prads over a capture, and ours. */
+export async function liveAgreement(file: string, mode: Mode): Promise<Agreement> {
+  const directory = mkdtempSync(join(tmpdir(), 'prads-'))
+  try {
+    const log = join(directory, 'asset.log')
+    const user = ['-u', 'root', '-g', 'root']
+    execFileSync(program, [...user, modes[mode], '-r', file, '-l', log], { stdio: 'ignore' })
+    const theirs = readFileSync(log, 'utf8').split('\n').slice(1, -1)
+    const ours = await soloRun(withSystemSignatures(mode), packetsOf(file))
+    return compare(file, theirs, ours.slice(1))
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 }
 
 const variants = new Map<Mode, typeof prads>()

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { State } from '../../actors/index.ts'
-import { Ip, LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
-import { assetLog, type FoundAsset, prads } from '../../nf-apps/prads/index.ts'
+import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
+import { assetLog, type FoundAsset, host, prads } from '../../nf-apps/prads/index.ts'
 import { packetsOf } from '../kit/prads-agreement.ts'
 import { Solo } from '../kit/solo.ts'
 
@@ -43,7 +43,7 @@ function notesOfSample(packets: number): Map<string, Note[]> {
       ...assets,
       at: (key: Parameters<typeof assets.at>[0]) => ({
         note: (n: Note) => {
-          const name = key.toString()
+          const name = host.text(key)
           told.set(name, [...(told.get(name) ?? []), structuredClone(n)])
         },
       }),
@@ -106,7 +106,7 @@ describe('what an asset knows', () => {
     const { signatures } = new Solo(prads).env
     const log = (order: (all: Note[]) => Note[]) => {
       const found = [...told].map(
-        ([name, all]): FoundAsset => ({ key: Ip.parse(name), state: apply(fresh(), order(all)) }),
+        ([name, all]): FoundAsset => ({ key: host.parse(name), state: apply(fresh(), order(all)) }),
       )
       return assetLog(found, signatures)
     }

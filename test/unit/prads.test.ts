@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { OptionValues } from '../../nf-apps/nf.ts'
 import {
   build,
   LINK_ETHERNET,
@@ -59,7 +60,12 @@ const linuxOptions = Uint8Array.from([
 const df = { dontFragment: true, id: 7 }
 
 /** The result over these frames, one a second from 100 s on. */
-async function run(frames: Uint8Array[], switches = 'M', report = 'assets'): Promise<string[]> {
+async function run(
+  frames: Uint8Array[],
+  switches = 'M',
+  report = 'assets',
+  more: OptionValues = {},
+): Promise<string[]> {
   const p = new Packet()
   function* packets() {
     for (const [i, frame] of frames.entries()) {
@@ -69,7 +75,7 @@ async function run(frames: Uint8Array[], switches = 'M', report = 'assets'): Pro
       yield p
     }
   }
-  return soloRun(prads, packets(), { signatures, switches, report })
+  return soloRun(prads, packets(), { signatures, switches, report, ...more })
 }
 /** Without the header. */
 const log = async (frames: Uint8Array[], switches?: string) =>
@@ -259,6 +265,37 @@ describe('hosts', () => {
     const tagged = ethernet({}, vlan(0x2007, syn))
     expect((await log([tagged]))[0]).toMatch(/^10\.0\.0\.7,8199,4000,6,SYN,/)
     expect(await log([ethernet({}, vlan(7, vlan(8, syn)))])).toEqual([])
+  })
+
+  it('a changed address is worth a warning', async () => {
+    const frames = [reply('02:00:5e:00:00:01'), reply('06:00:00:00:00:02')]
+    expect(await run(frames, 'M', 'warnings')).toEqual([
+      'ACHTUNG! MAC changed! : 02:00:5e:00:00:01 -> 06:00:00:00:00:02 (10.0.0.7)',
+    ])
+  })
+
+  it('of the networks asked for alone, connections all the same', async () => {
+    const frames = [
+      segment(A, B, { ...there, flags: TCP_SYN, window: 9 }),
+      segment(B, A, { ...back, flags: TCP_SYN | TCP_ACK, ack: 1, window: 9 }),
+      reply('02:00:5e:00:00:01'),
+    ]
+    const ofNets = async (nets: string) => (await run(frames, 'M', 'assets', { nets })).length - 1
+    expect(await ofNets('10.0.0.0/8,2001:db8::/32')).toBe(2)
+    expect(await ofNets('192.0.2.0/24')).toBe(1)
+    expect(await run(frames, 'M', 'connections', { nets: '::/0' })).toHaveLength(2)
+  })
+
+  it('in two VLANs are two, if one says so', async () => {
+    const frames = [7, 8].map((id) =>
+      ethernet(
+        {},
+        vlan(id, ipv4({ src: A, dst: B, ...df }, tcp({ ...there, flags: TCP_SYN, window: 9 }))),
+      ),
+    )
+    expect(await log(frames)).toHaveLength(1)
+    const apart = await run(frames, 'M', 'assets', { 'by-vlan': true })
+    expect(apart.slice(1).map((line) => line.split(',')[1])).toEqual(['7', '8'])
   })
 
   it('JSON has one object for each, by address', async () => {
