@@ -3,14 +3,8 @@ import { macText, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
 import { distanceOf, fingerprintText, ICMP, kindNames, UDP } from './fingerprint.ts'
 import type { Host } from './host-key.ts'
 import type { Signatures } from './signatures.ts'
-import {
-  type Asset,
-  type MacSighting,
-  type OfferSighting,
-  SERVER,
-  type StackSighting,
-} from './state.ts'
-import type { Timeline } from './timeline.ts'
+import { type Asset, type Claim, type Offer, SERVER, type StackSighting } from './state.ts'
+import { firstSeen, type Seen, type Timeline } from './timeline.ts'
 
 export type FoundAsset = Found<Host, (typeof Asset)['fields']>
 
@@ -33,14 +27,16 @@ export function assetLog(assets: readonly FoundAsset[], signatures: Signatures):
     for (const stack of Object.values(state.stacks)) {
       lines.push({ index: stack.index, order: 1, text: stackLine(ip, stack, signatures) })
     }
-    for (const timeline of Object.values(state.offers)) {
-      for (const { index, text } of offerLines(ip, timeline)) lines.push({ index, order: 0, text })
+    for (const [key, timeline] of Object.entries(state.offers)) {
+      for (const { index, text } of offerLines(ip, key, timeline)) {
+        lines.push({ index, order: 0, text })
+      }
     }
-    for (const change of macChanges(state.macs)) {
+    for (const change of macChanges(state.claims)) {
       lines.push({
         index: change.index,
         order: 0,
-        text: macLine(ip, change, signatures, state.macs),
+        text: macLine(ip, change, signatures, state.claims),
       })
     }
   }
@@ -77,37 +73,40 @@ function stackLine(ip: string, stack: StackSighting, signatures: Signatures): st
  * after one that is; and one that differs, after so many differed on end. Behind those that were kept in full, each
  * application that was not among them.
  */
-export function offersTold({ first, later }: Timeline<OfferSighting>): OfferSighting[] {
-  const told: OfferSighting[] = []
+export function offersTold(timeline: Timeline<Offer>): Seen<Offer>[] {
+  const told: Seen<Offer>[] = []
   const names = new Set<string>()
-  let known: OfferSighting | undefined
+  let known: string | undefined
   let doubts = 0
-  for (const seen of first) {
-    names.add(seen.application)
-    const guessed = known?.application.startsWith('@') && !seen.application.startsWith('@')
-    if (known && !guessed && seen.application === known.application) doubts = 0
-    else if (known && !guessed && doubts <= DOUBTS_MAX) doubts++
+  for (const seen of firstSeen(timeline)) {
+    const { application } = seen.value
+    names.add(application)
+    const better = known?.startsWith('@') && !application.startsWith('@')
+    if (known !== undefined && !better && application === known) doubts = 0
+    else if (known !== undefined && !better && doubts <= DOUBTS_MAX) doubts++
     else {
       told.push(seen)
-      known = seen
+      known = application
       doubts = 0
     }
   }
-  return [...told, ...later.filter((seen) => !names.has(seen.application))]
+  return [...told, ...timeline.later.filter(({ value }) => !names.has(value.application))]
+}
+
+/** Protocol and port of a timeline of offers, and the role that its first sighting had. */
+export function offerPlace(key: string, timeline: Timeline<Offer>) {
+  const [protocol = 0, port = 0] = key.split(' ').map(Number)
+  const [first] = firstSeen(timeline)
+  return { protocol, port, server: first?.value.role === SERVER, ttl: first?.value.ttl ?? 0 }
 }
 
 /** Role and distance are those of the port's first sighting. */
-function offerLines(
-  ip: string,
-  timeline: Timeline<OfferSighting>,
-): { index: number; text: string }[] {
-  const first = timeline.first[0]
-  if (!first) return []
-  const role = first.role === SERVER ? 'SERVER' : 'CLIENT'
-  return offersTold(timeline).map((seen) => {
-    const head = `${ip},${seen.vlan},${seen.port},${seen.protocol},${role}`
-    const info = `[${seen.service}:${printable(seen.application)}]`
-    return { index: seen.index, text: `${head},${info},${distanceOf(first.ttl)},${seen.seconds}` }
+function offerLines(ip: string, key: string, timeline: Timeline<Offer>) {
+  const { protocol, port, server, ttl } = offerPlace(key, timeline)
+  return offersTold(timeline).map(({ index, seconds, value }) => {
+    const head = `${ip},${value.vlan},${port},${protocol},${server ? 'SERVER' : 'CLIENT'}`
+    const info = `[${value.service}:${printable(value.application)}]`
+    return { index, text: `${head},${info},${distanceOf(ttl)},${seconds}` }
   })
 }
 
@@ -119,43 +118,44 @@ function printable(application: string): string {
 }
 
 /** The ARP replies that gave another address than the one before; the first, too. */
-export function macChanges({ first, later }: Timeline<MacSighting>): MacSighting[] {
-  const changes: MacSighting[] = []
+export function macChanges(timeline: Timeline<Claim>): Seen<Claim>[] {
+  const changes: Seen<Claim>[] = []
   const macs = new Set<number>()
   let known = 0
-  for (const seen of first) {
-    macs.add(seen.mac)
-    if (seen.mac !== known) changes.push(seen)
-    known = seen.mac
+  for (const seen of firstSeen(timeline)) {
+    macs.add(seen.value.mac)
+    if (seen.value.mac !== known) changes.push(seen)
+    known = seen.value.mac
   }
-  return [...changes, ...later.filter((seen) => !macs.has(seen.mac))]
+  return [...changes, ...timeline.later.filter(({ value }) => !macs.has(value.mac))]
 }
 
 /** The vendor is that of the first address whose vendor is known: real prads keeps it when the address changes. */
 function macLine(
   ip: string,
-  change: MacSighting,
+  { index, seconds, value }: Seen<Claim>,
   { vendors }: Signatures,
-  timeline: Timeline<MacSighting>,
+  timeline: Timeline<Claim>,
 ): string {
   let vendor: string | undefined
   for (const earlier of macChanges(timeline)) {
-    if (vendor !== undefined || earlier.index > change.index) break
-    vendor = vendors.vendor(earlier.mac)
+    if (vendor !== undefined || earlier.index > index) break
+    vendor = vendors.vendor(earlier.value.mac)
   }
-  const mac = macText(change.mac).toUpperCase()
+  const mac = macText(value.mac).toUpperCase()
   const info = vendor === undefined ? `[${mac}]` : `[${mac},(${vendor})]`
-  return `${ip},${change.vlan},0,0,ARP,${info},0,${change.seconds}`
+  return `${ip},${value.vlan},0,0,ARP,${info},0,${seconds}`
 }
 
 /** The warnings that real prads prints when an address of a host changes. */
 export function macWarnings(assets: readonly FoundAsset[]): string[] {
   const warnings: { index: number; text: string }[] = []
   for (const { key, state } of assets) {
-    const changes = macChanges(state.macs)
+    const changes = macChanges(state.claims)
     for (let i = 1; i < changes.length; i++) {
-      const { index, mac } = changes[i]!
-      const text = `ACHTUNG! MAC changed! : ${macText(changes[i - 1]!.mac)} -> ${macText(mac)}`
+      const { index, value } = changes[i]!
+      const before = macText(changes[i - 1]!.value.mac)
+      const text = `ACHTUNG! MAC changed! : ${before} -> ${macText(value.mac)}`
       warnings.push({ index, text: `${text} (${key.ip})` })
     }
   }

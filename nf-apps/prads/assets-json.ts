@@ -1,8 +1,14 @@
 import { macText } from '../packet/index.ts'
-import { type FoundAsset, macChanges, offersTold, osOf, stackText } from './asset-log.ts'
+import {
+  type FoundAsset,
+  macChanges,
+  offerPlace,
+  offersTold,
+  osOf,
+  stackText,
+} from './asset-log.ts'
 import { distanceOf, kindNames } from './fingerprint.ts'
 import type { Signatures } from './signatures.ts'
-import { SERVER } from './state.ts'
 
 /** One object a line for each asset, by address. */
 export function assetsJson(assets: readonly FoundAsset[], signatures: Signatures): string[] {
@@ -19,10 +25,10 @@ function assetObject({ key, state }: FoundAsset, signatures: Signatures) {
     vlan: key.vlan || undefined,
     firstSeen: state.firstSeen,
     lastSeen: state.lastSeen,
-    macs: macChanges(state.macs).map(({ mac, seconds, vlan }) => ({
-      mac: macText(mac),
-      vendor: signatures.vendors.vendor(mac),
-      vlan,
+    macs: macChanges(state.claims).map(({ value, seconds }) => ({
+      mac: macText(value.mac),
+      vendor: signatures.vendors.vendor(value.mac),
+      vlan: value.vlan,
       discovered: seconds,
     })),
     stacks: stacks.map((stack) => ({
@@ -36,16 +42,17 @@ function assetObject({ key, state }: FoundAsset, signatures: Signatures) {
       uptimeHours: stack.stamp ? Math.floor(stack.stamp / 360_000) : undefined,
       discovered: stack.seconds,
     })),
-    services: offers.flatMap(([, timeline]) =>
-      offersTold(timeline).map(({ protocol, port, service, application, vlan, seconds }) => ({
-        role: timeline.first[0]?.role === SERVER ? 'server' : 'client',
+    services: offers.flatMap(([place, timeline]) => {
+      const { protocol, port, server } = offerPlace(place, timeline)
+      return offersTold(timeline).map(({ seconds, value }) => ({
+        role: server ? 'server' : 'client',
         protocol,
         port,
-        service,
-        application,
-        vlan,
+        service: value.service,
+        application: value.application,
+        vlan: value.vlan,
         discovered: seconds,
-      })),
-    ),
+      }))
+    }),
   }
 }

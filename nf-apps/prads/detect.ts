@@ -218,13 +218,9 @@ export class Examination {
       what: 'offer',
       index: p.index,
       seconds: secondsOf(p),
-      vlan: tagOf(p),
       protocol: p.ipProtocol,
       port: role === CLIENT ? this.dstPort : this.srcPort,
-      role,
-      ttl: p.ttl,
-      service,
-      application,
+      value: { vlan: tagOf(p), role, ttl: p.ttl, service, application },
     })
   }
 

@@ -207,8 +207,9 @@ function arp(p: Packet, state: Actors, env: Environment): MaybePromise<Verdict> 
   return then(state.configuration.switches(), (given) => {
     const claim = lanes.arpReply(p)
     if (!claim || !((given ?? env.switches) & LOOK_ARP) || !env.isOurs(claim.ip)) return forward
-    const seen = { index: p.index, seconds: secondsOf(p), vlan: tagOf(p) }
-    tell(p, claim.ip, [{ what: 'mac', ...seen, mac: claim.mac }], state, env)
+    const value = { vlan: tagOf(p), mac: claim.mac }
+    const seen = { index: p.index, seconds: secondsOf(p), value }
+    tell(p, claim.ip, [{ what: 'claim', ...seen }], state, env)
     return forward
   })
 }

@@ -15,7 +15,7 @@ import type { Handles } from '../nf.ts'
 import { symmetricFlow } from '../packet/index.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { host } from './host-key.ts'
-import { type Event, newTimeline, record, type Timeline } from './timeline.ts'
+import { type Likeness, newTimeline, record, type Timeline } from './timeline.ts'
 
 /** The two sides of a connection, by the order of their addresses in its key. */
 export const LOW = 0
@@ -67,15 +67,17 @@ export const NO_ROLE = 0
 export const CLIENT = 1
 export const SERVER = 2
 
-interface Sighting extends Event {
+/** When and where something was seen. */
+interface Sighting {
+  readonly index: number
   /** Packet time in seconds. */
   readonly seconds: number
-  /** Tag of the packet: id and priority. */
-  readonly vlan: number
 }
 /** A TCP stack as one packet showed it. */
 export interface StackSighting extends Sighting, Readonly<Fingerprint> {
   readonly what: 'stack'
+  /** Tag of the packet: id and priority. */
+  readonly vlan: number
   readonly kind: number
   readonly port: number
   /** Number of the signature that fits, −1: none. */
@@ -84,21 +86,29 @@ export interface StackSighting extends Sighting, Readonly<Fingerprint> {
   readonly text: string
 }
 /** A service or client as one payload showed it. */
-export interface OfferSighting extends Sighting {
-  readonly what: 'offer'
-  readonly protocol: number
-  readonly port: number
+export interface Offer {
+  readonly vlan: number
   readonly role: number
   readonly ttl: number
   readonly service: string
   readonly application: string
 }
+interface OfferSighting extends Sighting {
+  readonly what: 'offer'
+  readonly protocol: number
+  readonly port: number
+  readonly value: Offer
+}
 /** A MAC address as one ARP reply claimed it. */
-export interface MacSighting extends Sighting {
-  readonly what: 'mac'
+export interface Claim {
+  readonly vlan: number
   readonly mac: number
 }
-export type Evidence = StackSighting | OfferSighting | MacSighting
+interface ClaimSighting extends Sighting {
+  readonly what: 'claim'
+  readonly value: Claim
+}
+export type Evidence = StackSighting | OfferSighting | ClaimSighting
 
 /** What an asset is told: when it was seen, and what was seen. */
 export interface Note {
@@ -111,25 +121,25 @@ export interface Note {
 export const Asset = multiWriter(
   'prads-asset',
   {
-    notes: u32,
+    known: bool,
     firstSeen: f64,
     lastSeen: f64,
     /** By kind of packet and signature: its sighting of least index. */
     stacks: plain<Record<string, StackSighting>>('prads-stacks', () => ({})),
     /** By protocol and port. */
-    offers: plain<Record<string, Timeline<OfferSighting>>>('prads-offers', () => ({})),
-    macs: plain<Timeline<MacSighting>>('prads-macs', newTimeline),
+    offers: plain<Record<string, Timeline<Offer>>>('prads-offers', () => ({})),
+    claims: plain<Timeline<Claim>>('prads-claims', newTimeline),
   },
   {
     note: untether(
       (s, note: Note) => {
-        s.firstSeen = s.notes === 0 ? note.first : Math.min(s.firstSeen, note.first)
-        s.lastSeen = Math.max(s.lastSeen, note.last)
-        s.notes++
+        s.firstSeen = s.known ? Math.min(s.firstSeen, note.first) : note.first
+        s.lastSeen = s.known ? Math.max(s.lastSeen, note.last) : note.last
+        s.known = true
         for (const seen of note.evidence) {
           if (seen.what === 'offer') recordOffer(s.offers, seen)
           else if (seen.what === 'stack') recordStack(s.stacks, seen)
-          else record(s.macs, seen, sameMac)
+          else record(s.claims, seen, claims)
         }
       },
       { merge: mergeNotes },
@@ -163,18 +173,24 @@ function stackKey(kind: number, match: number): string {
   return key
 }
 
-function recordOffer(offers: Record<string, Timeline<OfferSighting>>, seen: OfferSighting): void {
+function recordOffer(offers: Record<string, Timeline<Offer>>, seen: OfferSighting): void {
   const key = `${seen.protocol} ${seen.port}`
   offers[key] ??= newTimeline()
-  record(offers[key], seen, sameOffer)
+  record(offers[key], seen, offersBy)
 }
 
-function sameMac(a: MacSighting, b: MacSighting): boolean {
-  return a.mac === b.mac
+const offersBy: Likeness<Offer> = {
+  equal: (a, b) =>
+    a.application === b.application &&
+    a.service === b.service &&
+    a.ttl === b.ttl &&
+    a.role === b.role &&
+    a.vlan === b.vlan,
+  alike: (a, b) => a.application === b.application,
 }
-
-function sameOffer(a: OfferSighting, b: OfferSighting): boolean {
-  return a.application === b.application
+const claims: Likeness<Claim> = {
+  equal: (a, b) => a.mac === b.mac && a.vlan === b.vlan,
+  alike: (a, b) => a.mac === b.mac,
 }
 
 /** Packets that belong to no connection; those that do are counted there. */

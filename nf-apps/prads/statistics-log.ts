@@ -1,10 +1,10 @@
 import type { Snapshot } from '../../actors/index.ts'
 import { PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
-import type { FoundAsset } from './asset-log.ts'
+import { type FoundAsset, offerPlace } from './asset-log.ts'
 import { connections, type FoundFlow, isIcmp } from './connection-log.ts'
 import { ICMP, UDP } from './fingerprint.ts'
 import type { Signatures } from './signatures.ts'
-import { SERVER, type Statistics } from './state.ts'
+import type { Statistics } from './state.ts'
 
 interface Counted {
   readonly uncounted: Snapshot<(typeof Statistics)['fields']> | undefined
@@ -57,9 +57,11 @@ function packetRows({ uncounted, flows }: Counted): Row[] {
 
 function detectionRows({ flows, assets }: Counted): Row[] {
   const stacks = assets.flatMap(({ state }) => Object.values(state.stacks))
-  const firsts = assets.flatMap(({ state }) => Object.values(state.offers).map((t) => t.first[0]!))
+  const places = assets.flatMap(({ state }) =>
+    Object.entries(state.offers).map(([place, timeline]) => offerPlace(place, timeline)),
+  )
   const offers = (protocol: number, server: boolean) =>
-    firsts.filter((o) => o.protocol === protocol && (o.role === SERVER) === server).length
+    places.filter((o) => o.protocol === protocol && o.server === server).length
   return [
     ['sessions tracked', connections(flows).length],
     ['assets detected', assets.length],

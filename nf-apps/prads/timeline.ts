@@ -1,61 +1,95 @@
-/** Something seen at the packet with this index. */
-export interface Event {
-  readonly index: number
-}
-
 /**
- * What was seen of one thing over the packets, from events that arrive in any order.
+ * What was seen of one thing over the packets, from sightings that arrive in any order.
  *
  * Whether real prads logs a sighting depends on those before it. So that the answer does not depend on which
  * message came first, the sightings themselves are kept, by packet index, and judged when the log is written.
- * That must be bounded: `first` has the EVENTS_MAX of least index, in order; of the rest, `later` has the least
- * index of each value, and of these the VALUES_MAX least. Both are the same for every order of arrival.
+ * That must be bounded: `first` has the SIGHTINGS_MAX of least index; of the rest, `later` has the one of least index
+ * of each kind, and of these the KINDS_MAX least. Both are the same for every order of arrival.
  */
-export interface Timeline<E extends Event> {
-  first: E[]
-  later: E[]
+export interface Timeline<V> {
+  /** Index, second and value's number of each sighting, in order of the index. */
+  first: number[]
+  /** What was seen; most sightings of one thing are alike. */
+  values: V[]
+  later: Seen<V>[]
+}
+
+/** One sighting. */
+export interface Seen<V> {
+  /** Of its packet. */
+  readonly index: number
+  /** Packet time. */
+  readonly seconds: number
+  readonly value: V
+}
+
+/** How the values of a timeline are compared. */
+export interface Likeness<V> {
+  equal(a: V, b: V): boolean
+  /** Of one kind: what `later` has once. */
+  alike(a: V, b: V): boolean
 }
 
 /** A service must have looked otherwise 201 times on end to be logged anew: room for that, twice. */
-export const EVENTS_MAX = 512
-/** New values behind those: one that floods us with names is not worth more. */
-export const VALUES_MAX = 64
+export const SIGHTINGS_MAX = 512
+/** New kinds behind those: one that floods us with names is not worth more. */
+export const KINDS_MAX = 64
+/** Numbers of a sighting in `first`. */
+const STEP = 3
 
-export function newTimeline<E extends Event>(): Timeline<E> {
-  return { first: [], later: [] }
+export function newTimeline<V>(): Timeline<V> {
+  return { first: [], values: [], later: [] }
 }
 
-export function record<E extends Event>(
-  timeline: Timeline<E>,
-  event: E,
-  same: (a: E, b: E) => boolean,
-): void {
-  const { first, later } = timeline
-  const last = first[first.length - 1]
-  if (last && first.length === EVENTS_MAX && last.index < event.index) {
-    recordValue(later, event, same)
+export function record<V>(timeline: Timeline<V>, seen: Seen<V>, likeness: Likeness<V>): void {
+  const { first } = timeline
+  const full = first.length === SIGHTINGS_MAX * STEP
+  if (full && first[first.length - STEP]! < seen.index) {
+    recordLater(timeline.later, seen, likeness)
     return
   }
-  insert(first, event)
-  if (first.length > EVENTS_MAX) recordValue(later, first.pop()!, same)
+  if (full) recordLater(timeline.later, pop(timeline), likeness)
+  insert(timeline, seen, likeness)
 }
 
-function recordValue<E extends Event>(later: E[], event: E, same: (a: E, b: E) => boolean): void {
-  const at = later.findIndex((known) => same(known, event))
-  if (at >= 0) {
-    if (later[at]!.index <= event.index) return
-    later.splice(at, 1)
-  } else if (later.length === VALUES_MAX) {
-    if (later[VALUES_MAX - 1]!.index < event.index) return
+/** The sightings that were kept in full, in order of the index. */
+export function firstSeen<V>({ first, values }: Timeline<V>): Seen<V>[] {
+  const all: Seen<V>[] = []
+  for (let at = 0; at < first.length; at += STEP) {
+    all.push({ index: first[at]!, seconds: first[at + 1]!, value: values[first[at + 2]!]! })
+  }
+  return all
+}
+
+function pop<V>({ first, values }: Timeline<V>): Seen<V> {
+  const [index = 0, seconds = 0, number = 0] = first.splice(-STEP)
+  return { index, seconds, value: values[number]! }
+}
+
+/** Most sightings come in order, so the place is looked for from the end. */
+function insert<V>({ first, values }: Timeline<V>, seen: Seen<V>, likeness: Likeness<V>): void {
+  const { index, seconds, value } = seen
+  const number = numberOf(values, value, likeness)
+  let at = first.length
+  while (at > 0 && first[at - STEP]! > index) at -= STEP
+  if (at === first.length) first.push(index, seconds, number)
+  else first.splice(at, 0, index, seconds, number)
+}
+
+function numberOf<V>(values: V[], value: V, { equal }: Likeness<V>): number {
+  for (let i = 0; i < values.length; i++) if (equal(values[i]!, value)) return i
+  return values.push(value) - 1
+}
+
+function recordLater<V>(later: Seen<V>[], seen: Seen<V>, { alike }: Likeness<V>): void {
+  const known = later.findIndex(({ value }) => alike(value, seen.value))
+  if (known >= 0) {
+    if (later[known]!.index <= seen.index) return
+    later.splice(known, 1)
+  } else if (later.length === KINDS_MAX) {
+    if (later[KINDS_MAX - 1]!.index < seen.index) return
     later.pop()
   }
-  insert(later, event)
-}
-
-/** Most events come in order, so the place is looked for from the end. */
-function insert<E extends Event>(events: E[], event: E): void {
-  let at = events.length
-  while (at > 0 && events[at - 1]!.index > event.index) at--
-  if (at === events.length) events.push(event)
-  else events.splice(at, 0, event)
+  const at = later.findIndex(({ index }) => index > seen.index)
+  later.splice(at < 0 ? later.length : at, 0, seen)
 }
