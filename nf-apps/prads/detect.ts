@@ -46,6 +46,12 @@ export type FlowState = State<(typeof Flow)['fields']>
 const TCP_HEADER_MIN = 16
 /** Bytes of a TCP payload that are looked at; banners and headers stand at its beginning. */
 const TCP_DEPTH = 600
+/**
+ * Bytes of any payload: a full Ethernet packet. Expressions can take time quadratic in it, some of those in
+ * circulation cubic; at this length the worst of them takes 16 ms, at a segmentation offload's 64 KiB it would take
+ * minutes.
+ */
+const DEPTH_MAX = 1460
 /** Payloads that are too short to tell anything. */
 const TCP_PAYLOAD_MIN = 10
 const UDP_PAYLOAD_MIN = 5
@@ -134,8 +140,8 @@ export class Examination {
     if (!(flow.switches & look.LOOK_TCP_CLIENTS) || flow.settled & CLIENT_KNOWN) return
     const from = this.tcpPayload()
     if (p.end - from < TCP_PAYLOAD_MIN) return
-    // Real prads bounds a client's payload in IPv4 alone.
-    const to = p.kind === NET_IPV4 ? Math.min(p.end, from + TCP_DEPTH) : p.end
+    // Real prads looks at all of a client's payload in IPv6.
+    const to = from + (p.kind === NET_IPV4 ? TCP_DEPTH : DEPTH_MAX)
     if (this.payload(this.signatures.tcpClients, from, to)) flow.settled |= CLIENT_KNOWN
     else if (!(flow.settled & CLIENT_GUESSED) && this.guess(this.dstPort)) {
       flow.settled |= CLIENT_GUESSED
@@ -147,8 +153,8 @@ export class Examination {
     if (!(flow.switches & look.LOOK_TCP_SERVICES) || flow.settled & SERVICE_KNOWN) return
     const from = this.tcpPayload()
     if (p.end - from < TCP_PAYLOAD_MIN) return
-    const to = Math.min(p.end, from + TCP_DEPTH)
-    if (this.payload(this.signatures.tcpServices, from, to)) flow.settled |= SERVICE_KNOWN
+    if (this.payload(this.signatures.tcpServices, from, from + TCP_DEPTH))
+      flow.settled |= SERVICE_KNOWN
     else if (!(flow.settled & SERVICE_GUESSED) && this.guess(this.srcPort)) {
       flow.settled |= SERVICE_GUESSED
     }
@@ -172,8 +178,9 @@ export class Examination {
   private udpService(): void {
     const { flow, p } = this
     // Real prads loads signatures for UDP over IPv4 alone.
+    const from = this.at + 8
     const known =
-      p.kind === NET_IPV4 && this.payload(this.signatures.udpServices, this.at + 8, p.end)
+      p.kind === NET_IPV4 && this.payload(this.signatures.udpServices, from, from + DEPTH_MAX)
     if (known) flow.settled |= SERVICE_KNOWN
     else if (this.role === CLIENT && !(flow.settled & CLIENT_GUESSED)) {
       if (this.guessEither(this.dstPort, this.srcPort)) flow.settled |= CLIENT_GUESSED
@@ -206,7 +213,7 @@ export class Examination {
   }
 
   private payload(signatures: ServiceSignatures, from: number, to: number): boolean {
-    const match = signatures.match(this.p.bytes, from, to)
+    const match = signatures.match(this.p.bytes, from, Math.min(to, this.p.end))
     if (match) this.offer(match.service, match.application)
     return match !== undefined
   }
