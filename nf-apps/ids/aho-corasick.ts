@@ -29,7 +29,7 @@ export class AhoCorasick {
       (least, p) => Math.min(least, p.length),
       Number.MAX_SAFE_INTEGER,
     )
-    patterns.forEach((pattern, i) => this.addPattern(pattern, i))
+    for (const [i, pattern] of patterns.entries()) this.addPattern(pattern, i)
     this.link()
   }
 

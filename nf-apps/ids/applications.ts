@@ -1,6 +1,14 @@
 import { APP_HTTP, APP_OTHER, APP_TLS, APP_UNKNOWN, type FlowState } from './flow-state.ts'
 import { feed, finish, looksLikeHttp, newHttp, type OnMessage, skip } from './http.ts'
-import { CLOSED, type Connection, contiguous, type Half, heldTo, TIME_WAIT } from './stream.ts'
+import {
+  ackedBytes,
+  CLOSED,
+  type Connection,
+  contiguous,
+  type Half,
+  heldTo,
+  TIME_WAIT,
+} from './stream.ts'
 import { feedTls, looksLikeTls, newTls } from './tls.ts'
 
 /** Bytes of a connection from which on it is nothing that we know. */
@@ -43,7 +51,7 @@ export class Applications {
   }
 
   private opening(half: Half, all: boolean): Uint8Array {
-    const to = all ? heldTo(half) : half.acked
+    const to = all ? heldTo(half) : ackedBytes(half)
     const block = contiguous(half, 0, Math.min(64, to))
     return block !== undefined && block.at === 0 ? block.bytes : NOTHING
   }
@@ -56,7 +64,7 @@ export class Applications {
     on: OnMessage,
   ): void {
     const half = fromClient ? c.client : c.server
-    const to = all ? heldTo(half) : half.acked
+    const to = all ? heldTo(half) : ackedBytes(half)
     const shown: OnMessage = (message) => {
       if (message.body !== undefined) half.flush = true
       on(message)
@@ -74,7 +82,7 @@ export class Applications {
     const ended = all || c.state === CLOSED
     if (ended && f.http !== null && c.state > TIME_WAIT) finish(f.http, fromClient, shown)
     else if (all && f.http !== null) finish(f.http, fromClient, shown)
-    if (f.app === APP_OTHER) half.app = Math.max(half.app, half.acked)
+    if (f.app === APP_OTHER) half.app = Math.max(half.app, ackedBytes(half))
   }
 
   private feedTls(f: FlowState, half: Half, fromClient: boolean, bytes: Uint8Array): void {

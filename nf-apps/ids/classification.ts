@@ -12,7 +12,9 @@ export function parseClassification(text: string, file: string): Classification 
   const classes = new Map<string, Class>()
   text.split(/\r?\n/).forEach((line, i) => {
     if (/^\s*(#|$)/.test(line)) return
-    const m = /^\s*config\s+classification\s*:\s*([^,\s]+)\s*,\s*([^]*?)\s*,\s*(\d+)\s*$/.exec(line)
+    const m = /^\s*config\s+classification\s*:\s*([^,\s]+)\s*,\s*([\s\S]*?)\s*,\s*(\d+)\s*$/.exec(
+      line,
+    )
     if (!m) {
       const form = 'config classification: name,text,priority'
       throw new RehomeError('bad-input', `${file}:${i + 1}: the form is: ${form}`)

@@ -307,7 +307,7 @@ function actionOf(text: string): Action {
 type Apply = (b: Builder, value: string) => void
 
 const ignored: Apply = () => {}
-const unquoted = (value: string): string => value.replace(/^"([^]*)"$/, '$1')
+const unquoted = (value: string): string => value.replace(/^"([\s\S]*)"$/, '$1')
 const contentNumber =
   (option: string, key: 'offset' | 'depth' | 'distance' | 'within'): Apply =>
   (b, value) => {
@@ -388,7 +388,7 @@ const OPTIONS: Readonly<Record<string, Apply>> = {
   urilen: (b, value) => {
     const [length, which = ''] = value.split(',').map((part) => part.trim())
     if (!/^(norm|raw)?$/.test(which)) throw new Unsupported('urilen', `'${which}'`)
-    const raw = which !== 'norm'
+    const raw = which === 'raw'
     b.place(parse.lengthTest('urilen', length!), raw ? 'http_raw_uri' : 'http_uri')
   },
   flow: (b, value) => applyFlow(b, value),

@@ -19,6 +19,7 @@ import { Inspection } from './payload.ts'
 import { Candidates, protocolOf, type RuleSet } from './rule-set.ts'
 import { type Direction, type Signature, TO_CLIENT, TO_SERVER } from './signature.ts'
 import {
+  ackedBytes,
   CLOSED,
   contiguous,
   ESTABLISHED,
@@ -131,8 +132,8 @@ export class Engine {
     const messages: Message[] = []
     if (c.state >= ESTABLISHED) {
       this.applications.read(f, c, !toServer, false, (m) => messages.push(m))
-      const own = c.reset || c.state === CLOSED
-      if (own) this.applications.read(f, c, toServer, c.reset, (m) => messages.push(m))
+      const own = c.state === CLOSED
+      if (own) this.applications.read(f, c, toServer, c.resetBy !== 0, (m) => messages.push(m))
     }
     const direction = forward === f.clientIsSource ? TO_SERVER : TO_CLIENT
     const sender = direction === TO_SERVER ? c.client : c.server
@@ -153,7 +154,7 @@ export class Engine {
 
   /** Takes raw bytes off for inspection, a block for each stretch without a gap: acknowledged ones, at the end all. */
   private takeRaw(half: Half, all: boolean): void {
-    const to = all ? heldTo(half) : half.acked
+    const to = all ? heldTo(half) : ackedBytes(half)
     for (let from = half.raw; from < to; ) {
       const block = contiguous(half, from, to)
       if (block === undefined) break
@@ -177,6 +178,7 @@ export class Engine {
       this.blocks = []
       if (!f.encrypted) this.takeRaw(half, true)
       const view = this.viewOf(direction)
+      if (c.state !== CLOSED || this.blocks.length > 0) this.addressRules(view, direction)
       this.candidates.clear()
       for (const block of this.blocks) this.rules.byStream(view, direction, block, this.candidates)
       for (const rank of this.candidates.sorted()) {
@@ -198,7 +200,7 @@ export class Engine {
   private packetRules(direction: Direction): void {
     const { flow: f, packet: p, candidates, rules } = this
     if (f.passed) return
-    this.addressRules(direction)
+    this.addressRules(p, direction)
     candidates.clear()
     rules.byHeaders(p, direction, candidates)
     const readable = p.payloadLength > 0 && !this.unreadable && !p.isFragment
@@ -212,9 +214,9 @@ export class Engine {
     }
   }
 
-  private addressRules(direction: Direction): void {
+  private addressRules(p: Packet, direction: Direction): void {
     const tried = direction === TO_SERVER ? TRIED_TO_SERVER : TRIED_TO_CLIENT
-    const { flow: f, packet: p } = this
+    const f = this.flow
     if ((f.seen & tried) !== 0) return
     f.seen |= tried
     const protocol = protocolOf(p)
@@ -326,8 +328,8 @@ export class Engine {
   private flowbitsFit(s: Signature): boolean {
     const { bits } = this.flow
     for (const { set, all, names } of s.flowbits) {
-      const some = all ? names.every((n) => bits.includes(n)) : names.some((n) => bits.includes(n))
-      if (some !== set) return false
+      const fits = (name: string) => bits.includes(name) === set
+      if (!(all ? names.every(fits) : names.some(fits))) return false
     }
     return true
   }

@@ -1,5 +1,6 @@
 import { RehomeError } from '../../bus/index.ts'
 import type { OptionValues } from '../nf.ts'
+import { passwordRules, portScanRules } from './detectors.ts'
 import { Engine } from './engine.ts'
 import { loadRules } from './rule-files.ts'
 import { RuleSet } from './rule-set.ts'
@@ -20,7 +21,8 @@ export class Environment {
   constructor(options: OptionValues) {
     const { rules, var: variables, classification, format = 'eve' } = options
     const files = listOf(rules)
-    if (files.length === 0) {
+    const own = ownRules(options)
+    if (files.length === 0 && own === '') {
       throw new RehomeError('bad-argument', 'ids needs rules: --rules FILE')
     }
     const known = FORMATS.find((f) => f === format)
@@ -32,6 +34,7 @@ export class Environment {
       variables: listOf(variables),
       classification: typeof classification === 'string' ? classification : undefined,
       disabled: options['all-rules'] === true,
+      own,
     })
     if (loaded.signatures.length === 0 && loaded.refused.length > 0) {
       throw new RehomeError('bad-input', refusalText(loaded.refused[0]!))
@@ -42,6 +45,15 @@ export class Environment {
     this.digest = loaded.digest
     this.engine = new Engine(new RuleSet(loaded.signatures), options['no-midstream'] !== true)
   }
+}
+
+function ownRules(options: OptionValues): string {
+  const scan = options['port-scan']
+  const passwords = options['password-guessing']
+  return [
+    typeof scan === 'string' ? portScanRules(scan) : '',
+    typeof passwords === 'string' ? passwordRules(passwords) : '',
+  ].join('')
 }
 
 function listOf(value: OptionValues[string]): readonly string[] {

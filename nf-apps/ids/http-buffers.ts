@@ -32,14 +32,14 @@ export class HttpBuffers {
   private firstLine(name: BufferName): string | undefined {
     const line = this.lines[0] ?? ''
     if (!this.message.isRequest) {
-      const [, protocol, code, reason] = /^(\S+)\s*(\d*)\s*([^]*)$/.exec(line) ?? []
+      const [, protocol, code, reason] = /^(\S+)\s*(\d*)\s*([\s\S]*)$/.exec(line) ?? []
       if (name === 'http_response_line') return line
       if (name === 'http_protocol') return protocol
       if (name === 'http_stat_code') return code
       return name === 'http_stat_msg' ? reason : undefined
     }
     const [, method = '', uri = '', protocol = ''] =
-      /^\s*(\S+)[ \t]*(\S*)[ \t]*([^]*)$/.exec(line) ?? []
+      /^\s*(\S+)[ \t]*(\S*)[ \t]*([\s\S]*)$/.exec(line) ?? []
     if (name === 'http_request_line') return line
     if (name === 'http_method') return method
     if (name === 'http_raw_uri') return uri
@@ -64,7 +64,7 @@ export class HttpBuffers {
       case 'http_cookie':
         return this.header(this.message.isRequest ? 'cookie' : 'set-cookie')
       case 'http_host':
-        return this.header('host')?.toLowerCase().replace(/:\d*$/, '')
+        return this.host()?.toLowerCase().replace(/:\d*$/, '')
       case 'http_raw_host':
         return this.header('host')
       default: {
@@ -72,6 +72,13 @@ export class HttpBuffers {
         return header === undefined ? undefined : this.header(header)
       }
     }
+  }
+
+  /** The one of an absolute or CONNECT's URI before the header's. */
+  private host(): string | undefined {
+    const [, method = '', uri = ''] = /^\s*(\S+)[ \t]*(\S*)/.exec(this.lines[0] ?? '') ?? []
+    if (method === 'CONNECT' && uri !== '') return uri
+    return /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\/([^/?#]+)/.exec(uri)?.[1] ?? this.header('host')
   }
 
   /** Name and value as rules see them: without blanks round the value, cookies left out. */
@@ -97,7 +104,7 @@ export class HttpBuffers {
         last[1] += line.trimEnd()
         continue
       }
-      const [, name, value] = /^([^:]*?)[ \t]*:[ \t]*([^]*?)[ \t]*$/.exec(line) ?? [
+      const [, name, value] = /^([^:]*?)[ \t]*:[ \t]*([\s\S]*?)[ \t]*$/.exec(line) ?? [
         undefined,
         '',
         line,

@@ -76,7 +76,7 @@ const EMPTY = new Uint8Array(0)
 
 const REQUEST =
   /^[ \t\r\n]*(?:GET|PUT|POST|HEAD|TRACE|OPTIONS|CONNECT|DELETE|PATCH|PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK|CHECKOUT|UNCHECKOUT|CHECKIN|UPDATE|LABEL|REPORT|MKWORKSPACE|MKACTIVITY|MERGE|INVALID|VERSION-CONTROL|BASELINE-CONTROL)[ \t]/i
-const RESPONSE = /^HTTP\/(?:0\.9|1\.[01])/i
+const RESPONSE = /^HTTP\/(?:0\.9|1\.\d)/i
 
 /** Whether a side's first bytes are HTTP: undefined while that is open. */
 export function looksLikeHttp(bytes: Uint8Array, fromClient: boolean): boolean | undefined {
@@ -204,7 +204,7 @@ function begin(
   const text = latin1(head)
   if (fromClient) {
     if (http.waiting.length < WAITING_MAX) http.waiting.push(/^\s*(\S+)/.exec(text)?.[1] ?? '')
-  } else if (!RESPONSE.test(text)) {
+  } else if (!/^HTTP\//i.test(text)) {
     side.phase = 'over'
     return
   }
@@ -217,31 +217,53 @@ function begin(
     http.request.phase = http.response.phase = 'over'
     return
   }
-  const bodiless = interim || status === 204 || status === 304 || method === 'HEAD'
-  chooseBody(side, fromClient, text, bodiless)
+  chooseBody(side, fromClient, head, interim || status === 204 || status === 304, method === 'HEAD')
   if (side.phase === 'start') complete(side, fromClient, on)
 }
 
-function chooseBody(side: HttpSide, fromClient: boolean, head: string, bodiless: boolean): void {
+/** How the body ends. What a status should not have is read all the same where a length says that it is there. */
+function chooseBody(
+  side: HttpSide,
+  fromClient: boolean,
+  head: Uint8Array,
+  bodiless: boolean,
+  never: boolean,
+): void {
   side.phase = 'start'
-  if (bodiless) return
-  if (/^transfer-encoding[ \t]*:[^\n]*chunked/im.test(head)) {
+  if (never) return
+  if (/chunked/i.test(headerOf(head, 'transfer-encoding') ?? '')) {
     side.phase = 'chunk-size'
     return
   }
-  const length = /^content-length[ \t]*:\s*(\d+)/im.exec(head)
+  const length = /^\s*\+?(\d+)/.exec(headerOf(head, 'content-length') ?? '')
   side.left = length ? Number(length[1]) : 0
   if (side.left > 0) side.phase = 'body'
-  else if (!length && !fromClient) side.phase = 'until-close'
+  else if (!length && !fromClient && !bodiless) side.phase = 'until-close'
+}
+
+/** A header's value, folded lines joined, repeated ones by commas. */
+function headerOf(head: Uint8Array, name: string): string | undefined {
+  const text = latin1(head).replaceAll(/\r*\n[ \t\0]+/g, ' ')
+  const values: string[] = []
+  for (const line of text.split('\n')) {
+    const [, header, value] = /^([^:]*?)[\s\0]*:([\s\S]*)$/.exec(line) ?? []
+    if (header?.toLowerCase() === name) values.push(value!.trim())
+  }
+  return values.length > 0 ? values.join(',') : undefined
 }
 
 function chunkSize(side: HttpSide, data: Uint8Array): number {
   const end = data.indexOf(LF)
-  if (end < 0) return data.length > 1024 ? giveUp(side, data) : -1
-  const line = latin1(data.subarray(0, end)).trim()
-  if (line === '') return end + 1
+  const line = latin1(data.subarray(0, end < 0 ? 64 : end)).trim()
+  if (line === '') return end < 0 ? -1 : end + 1
   const size = /^[0-9a-fA-F]{1,8}/.exec(line)
-  if (!size) return giveUp(side, data)
+  if (!size) {
+    if (side.bodyBytes > 0) return giveUp(side, data)
+    // It said chunked and is not: browsers show it nevertheless.
+    side.phase = 'until-close'
+    return 0
+  }
+  if (end < 0) return data.length > 1024 ? giveUp(side, data) : -1
   side.left = Number.parseInt(size[0], 16)
   side.phase = side.left === 0 ? 'trailer' : 'chunk'
   return end + 1
@@ -275,8 +297,15 @@ function complete(side: HttpSide, fromClient: boolean, on: OnMessage): void {
   side.phase = 'start'
 }
 
+/** Codings undone, the last one applied first; two at most. */
 function decoded(head: Uint8Array, body: Uint8Array): Uint8Array {
   if (body.length === 0) return body
-  const coding = /^content-encoding[ \t]*:[ \t]*(?:x-)?(gzip|deflate)/im.exec(latin1(head))
-  return coding ? zlibPart(body, coding[1]!.toLowerCase() === 'gzip') : body
+  const codings =
+    headerOf(head, 'content-encoding')
+      ?.toLowerCase()
+      .match(/gzip|deflate/g) ?? []
+  return codings
+    .slice(-2)
+    .reverse()
+    .reduce((bytes, coding) => zlibPart(bytes, coding === 'gzip'), body)
 }

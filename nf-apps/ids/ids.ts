@@ -48,6 +48,16 @@ export const ids = defineNF('ids', {
       help: 'go on with connections whose beginning was not seen (the default)',
     },
     'no-midstream': { type: 'boolean', help: 'only connections whose handshake was seen' },
+    'port-scan': {
+      type: 'string',
+      value: 'COUNT/SECONDS',
+      help: 'alert on sources that try so many',
+    },
+    'password-guessing': {
+      type: 'string',
+      value: 'COUNT/SECONDS',
+      help: 'alert on so many wrong passwords between two hosts',
+    },
     format: { type: 'string', value: 'KIND', help: 'eve (default), fast, hosts or rules' },
   },
   state: idsActors,
@@ -59,12 +69,7 @@ export const ids = defineNF('ids', {
 })
 
 /** A packet's turn in its flow; then that of what it carries, if it is a tunnel's or completes a datagram. */
-function inspect(
-  p: Packet,
-  depth: number,
-  state: IdsActors,
-  env: Environment,
-): MaybePromise<void> {
+function inspect(p: Packet, depth: number, state: IdsActors, env: Environment): MaybePromise<void> {
   const key = depth === 0 ? symmetricFlowOf(p) : innerFlowOf(p)
   const fromSource = key.forward
   const turn = state.flows.with(key, (flow) => {

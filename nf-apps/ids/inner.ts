@@ -1,5 +1,5 @@
 import {
-  FlowKey,
+  type FlowKey,
   LINK_ETHERNET,
   LINK_RAW,
   NET_IPV4,

@@ -67,7 +67,14 @@ export const PACKET_OPTIONS: Readonly<Record<string, Compile>> = {
   'tcp.seq': compared('tcp.seq', isTcp, (p) => p.seq),
   ack: compared('ack', isTcp, (p) => p.ack),
   'tcp.ack': compared('tcp.ack', isTcp, (p) => p.ack),
-  dsize: compared('dsize', isIp, (p) => p.payloadLength),
+  dsize: payloadSize,
+}
+
+/** Packets without payload have a size only for those that ask for small ones. */
+function payloadSize(value: string): PacketTest {
+  const test = numberTest('dsize', value)
+  const none = /^\s*(<|0+\s*$)/.test(value)
+  return (p) => isIp(p) && !p.isFragment && (none || p.payloadLength > 0) && test(p.payloadLength)
 }
 
 /** ICMP messages that carry an identifier and a sequence number. */
@@ -197,6 +204,7 @@ function ipOptions(value: string): PacketTest {
 }
 
 const TRACKS: readonly Threshold['track'][] = ['by_src', 'by_dst', 'by_both', 'by_rule']
+const UNIQUE: readonly Threshold['unique'][] = ['no', 'src_port', 'dst_port', 'target']
 const TYPES: readonly Threshold['type'][] = ['limit', 'threshold', 'both']
 
 /** `type both, track by_src, count 100, seconds 60`; a detection_filter has no type. */
@@ -204,7 +212,7 @@ export function parseThreshold(option: string, value: string): Threshold {
   const words = new Map<string, string>()
   for (const part of value.split(',')) {
     const [, word = '', arg = ''] = /^\s*(\S+)\s*(\S*)\s*$/.exec(part) ?? []
-    if (!/^(type|track|count|seconds)$/.test(word) || words.has(word)) {
+    if (!/^(type|track|count|seconds|unique_on)$/.test(word) || words.has(word)) {
       throw new Unsupported(option, `'${part.trim()}' is not supported`)
     }
     words.set(word, arg)
@@ -219,5 +227,7 @@ export function parseThreshold(option: string, value: string): Threshold {
   }
   if (track === undefined) throw new Unsupported(option, `no track: '${words.get('track') ?? ''}'`)
   if (count < 1 || seconds < 1) throw new Unsupported(option, 'count and seconds are from 1')
-  return { type, track, count, seconds }
+  const unique = UNIQUE.find((u) => u === (words.get('unique_on') ?? 'no'))
+  if (unique === undefined) throw new Unsupported(option, `unique_on ${words.get('unique_on')}`)
+  return { type, track, count, seconds, unique }
 }

@@ -20,7 +20,7 @@ import { Unsupported } from './rules.ts'
 const PATTERN_MAX = 8192
 
 export function parseContent(option: string, value: string): Content {
-  const m = /^(!?)\s*"([^]*)"$/.exec(value)
+  const m = /^(!?)\s*"([\s\S]*)"$/.exec(value)
   if (!m) throw new Unsupported(option, `expected "…" or !"…", not ${value}`)
   return {
     kind: 'content',
@@ -133,7 +133,7 @@ export interface ParsedPcre {
 }
 
 export function parsePcre(value: string): ParsedPcre {
-  const m = /^(!?)\s*(?:\/([^]*)\/|m(\W)([^]*)\3)([a-zA-Z]*)$/.exec(unquoted(value))
+  const m = /^(!?)\s*(?:\/([\s\S]*)\/|m(\W)([\s\S]*)\3)([a-zA-Z]*)$/.exec(unquoted(value))
   if (!m) throw new Unsupported('pcre', `expected "/…/flags", not ${value}`)
   const flags = m[5]!
   let buffer: string | undefined
@@ -175,7 +175,7 @@ export function parsePcre(value: string): ParsedPcre {
 
 /** A quote may stand round the whole expression, and often does not. */
 function unquoted(value: string): string {
-  const m = /^(!?)\s*"\s*([^]*?)\s*"$/.exec(value)
+  const m = /^(!?)\s*"\s*([\s\S]*?)\s*"$/.exec(value)
   return m ? `${m[1]}${m[2]}` : value
 }
 
@@ -211,7 +211,7 @@ function field(
   let text = false
   let base: 0 | 8 | 10 | 16 = 0
   for (const written of words) {
-    const [, word = '', value = ''] = /^(\S+)\s*([^]*)$/.exec(written.trim()) ?? []
+    const [, word = '', value = ''] = /^(\S+)\s*([\s\S]*)$/.exec(written.trim()) ?? []
     const lower = word.toLowerCase()
     if (lower === 'relative') relative = true
     else if (lower === 'little') little = true
@@ -317,7 +317,7 @@ export function parseByteMath(value: string): ByteMath {
   const given = new Map<string, string>()
   const words: string[] = []
   for (const part of value.split(',')) {
-    const [, word = '', arg = ''] = /^(\S+)\s*([^]*)$/.exec(part.trim()) ?? []
+    const [, word = '', arg = ''] = /^(\S+)\s*([\s\S]*)$/.exec(part.trim()) ?? []
     if (/^(bytes|offset|oper|rvalue|result)$/.test(word)) given.set(word, arg.trim())
     else words.push(part)
   }

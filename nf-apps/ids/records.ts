@@ -60,6 +60,7 @@ export const Tracker = multiWriter(
     startUs: f64,
     count: u32,
     started: u32,
+    seen: list<string>('seen'),
     decidedTo: f64,
     late: u32,
     dropped: u32,
@@ -82,10 +83,12 @@ const WAITING_MAX = 16_384
 /** Alerts of one tracker that have passed. */
 const PASSED_MAX = 65_536
 
-interface Counting {
+export interface Counting {
   startUs: number
   count: number
   started: number
+  /** What has been counted in this window, where each counts once. */
+  seen: string[]
 }
 
 function decideSome(
@@ -109,11 +112,18 @@ function decideSome(
 
 /** Which of these alerts, in order, a threshold lets through, going on from what has been counted. */
 export function decide(t: Threshold, s: Counting, alerts: readonly AlertRecord[]): AlertRecord[] {
-  return alerts.filter((alert) => passes(t, s, alert[1]))
+  return alerts.filter((alert) => passes(t, s, alert))
 }
 
-function passes(t: Threshold, s: Counting, timeUs: number): boolean {
+function passes(t: Threshold, s: Counting, alert: AlertRecord): boolean {
+  const timeUs = alert[1]
   const within = s.started === 1 && timeUs <= s.startUs + t.seconds * 1_000_000
+  if (t.unique !== 'no') {
+    const what = countedOf(t, alert)
+    if (!within) s.seen = []
+    if (s.seen.includes(what)) return t.type === 'detection_filter' && s.count > t.count
+    if (s.seen.length < SEEN_MAX) s.seen.push(what)
+  }
   if (within) s.count++
   else {
     s.started = 1
@@ -135,8 +145,16 @@ function passes(t: Threshold, s: Counting, timeUs: number): boolean {
   }
 }
 
+/** Different things a window tells apart; thresholds beyond count every event. */
+const SEEN_MAX = 4096
+
+function countedOf(t: Threshold, alert: AlertRecord): string {
+  if (t.unique === 'src_port') return String(alert[4])
+  return t.unique === 'dst_port' ? String(alert[6]) : `${alert[5]} ${alert[6]}`
+}
+
 /** Of the hosts a threshold counts by: base 64 keeps two IPv6 addresses within a text key. */
-export function trackerKey(t: Threshold, sid: number, source: Ip, destination: Ip): string {
+export function trackerKey(t: Threshold, rule: number, source: Ip, destination: Ip): string {
   const ends =
     t.track === 'by_src'
       ? [source]
@@ -145,7 +163,7 @@ export function trackerKey(t: Threshold, sid: number, source: Ip, destination: I
         : t.track === 'by_rule'
           ? []
           : [source, destination].sort((a, b) => a.compare(b))
-  return [sid, ...ends.map(ipText)].join(' ')
+  return [rule, ...ends.map(ipText)].join(' ')
 }
 
 function ipText(address: Ip): string {

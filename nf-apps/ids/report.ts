@@ -21,7 +21,7 @@ export function tell(p: Packet, hits: readonly Hit[], state: IdsActors): void {
     if (s.threshold === undefined) logged.push(alert)
     else {
       const [source, destination] = endsOf(p, hit)
-      const key = trackerKey(s.threshold, s.sid, source, destination)
+      const key = trackerKey(s.threshold, s.number, source, destination)
       state.trackers.at(key).add({ threshold: s.threshold, alerts: [alert] })
     }
   }
@@ -92,10 +92,10 @@ async function allAlerts(state: IdsActors, env: Environment): Promise<AlertRecor
   for (const { key, state: t } of await state.trackers.all()) {
     const waiting = [...t.waiting, ...(held.get(key) ?? [])].sort(inRecordOrder)
     held.delete(key)
-    alerts.push(...t.passed, ...decide(t.threshold!, { ...t }, waiting))
+    alerts.push(...t.passed, ...decide(t.threshold!, { ...t, seen: [...t.seen] }, waiting))
   }
   for (const [key, waiting] of held) {
-    const fresh = { startUs: 0, count: 0, started: 0 }
+    const fresh = { startUs: 0, count: 0, started: 0, seen: [] }
     alerts.push(...decide(thresholds.get(key)!, fresh, waiting.sort(inRecordOrder)))
   }
   return alerts.sort((a, b) => a[0] - b[0] || sidOf(env, a) - sidOf(env, b) || inRecordOrder(a, b))
@@ -118,13 +118,13 @@ function endFlow(
   const p = lastPacketOf(key, flow)
   const copy = structuredClone({ ...flow })
   for (const hit of env.engine.finish(p, copy)) {
-    const { threshold, sid } = hit.signature
+    const { threshold, number } = hit.signature
     if (hit.signature.action === 'pass') continue
     const alert = recordOf(p, hit)
     if (threshold === undefined) alerts.push(alert)
     else {
       const [source, destination] = endsOf(p, hit)
-      const to = trackerKey(threshold, sid, source, destination)
+      const to = trackerKey(threshold, number, source, destination)
       held.set(to, [...(held.get(to) ?? []), alert])
       thresholds.set(to, threshold)
     }

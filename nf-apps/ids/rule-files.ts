@@ -17,6 +17,8 @@ export interface RuleOptions {
   readonly classification?: string | undefined
   /** Also rules that are commented out. */
   readonly disabled?: boolean
+  /** Rules of our own, behind those of the files. */
+  readonly own?: string
 }
 
 export interface LoadedRules {
@@ -29,6 +31,7 @@ export interface LoadedRules {
 /** Rules from files. Those that cannot be honoured are listed; a file without any that can is an error. */
 export function loadRules(options: RuleOptions): LoadedRules {
   const texts = options.files.map((file) => ({ file, text: readText(file) }))
+  if (options.own) texts.push({ file: 'detectors', text: options.own })
   return compileTexts(texts, options)
 }
 

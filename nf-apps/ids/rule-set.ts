@@ -215,7 +215,7 @@ export class RuleSet {
         this.sections.push(new Section(this.entries(protocol, direction)))
       }
     }
-    this.signatures.forEach((s, rank) => this.addMessages(s, rank))
+    for (const [rank, s] of this.signatures.entries()) this.addMessages(s, rank)
   }
 
   /** Adds those that the packet's payload does not rule out. */

@@ -79,6 +79,8 @@ export interface Threshold {
   readonly track: 'by_src' | 'by_dst' | 'by_both' | 'by_rule' | 'by_flow'
   readonly count: number
   readonly seconds: number
+  /** What is counted: each event, or each source port, destination port or target (address and port) once. */
+  readonly unique: 'no' | 'src_port' | 'dst_port' | 'target'
 }
 
 /** To the server, to the client, or either: which packets a signature can ever match. */

@@ -42,6 +42,8 @@ export interface Half {
   next: number
   /** Behind the last byte that the other side has acknowledged. */
   acked: number
+  /** Behind its last byte, told by its FIN; −1 before. */
+  fin: number
   /** How far the other side's window lets it send. */
   limit: number
   /** Shift of the windows that the *other* side announces. */
@@ -64,7 +66,9 @@ export interface Connection {
   midstream: boolean
   fourWay: boolean
   fastOpen: boolean
-  reset: boolean
+  /** A reset of the client's (1) or the server's (2) has closed it, from this state. */
+  resetBy: number
+  resetFrom: number
   client: Half
   server: Half
 }
@@ -74,6 +78,7 @@ function newHalf(): Half {
     isn: -1,
     next: 0,
     acked: 0,
+    fin: -1,
     limit: 0,
     scale: 0,
     app: 0,
@@ -92,7 +97,8 @@ export function newConnection(): Connection {
     midstream: false,
     fourWay: false,
     fastOpen: false,
-    reset: false,
+    resetBy: 0,
+    resetFrom: NONE,
     client: newHalf(),
     server: newHalf(),
   }
@@ -123,7 +129,7 @@ export function track(c: Connection, p: Packet, toServer: boolean, midstream: bo
     case SYN_RECEIVED:
       return synReceived(c, p, toServer)
     case CLOSED:
-      return false
+      return afterClose(c, p, toServer)
     default:
       return established(c, p, toServer)
   }
@@ -165,12 +171,13 @@ function pickUp(c: Connection, p: Packet, toServer: boolean): boolean {
 function start(half: Half, p: Packet): void {
   half.isn = p.seq
   half.next = half.acked = half.app = half.raw = 0
+  half.fin = -1
 }
 
 function synSent(c: Connection, p: Packet, toServer: boolean): boolean {
   const kind = p.flags & (TCP_SYN | TCP_ACK | TCP_RST)
   if ((kind & TCP_RST) !== 0) {
-    if (!toServer && offsetOf(c.client, p.ack) >= 0) close(c)
+    if (!toServer && offsetOf(c.client, p.ack) >= 0) c.state = CLOSED
     return false
   }
   if (kind === (TCP_SYN | TCP_ACK) && c.fourWay && toServer) {
@@ -238,6 +245,7 @@ function established(c: Connection, p: Packet, toServer: boolean): boolean {
   const added = length > 0 && addAt(sender, p, at)
   const fin = (p.flags & TCP_FIN) !== 0
   if (at + length > sender.next) sender.next = at + length
+  if (fin && sender.fin < 0) sender.fin = at + length
   advance(c, fin, toServer)
   return added
 }
@@ -292,6 +300,13 @@ function advance(c: Connection, fin: boolean, toServer: boolean): void {
   }
 }
 
+/** The side that was reset may not know: it goes on, and so does the connection. */
+function afterClose(c: Connection, p: Packet, toServer: boolean): boolean {
+  if (c.resetBy !== (toServer ? 2 : 1) || (p.flags & (TCP_RST | TCP_SYN)) !== 0) return false
+  c.state = c.resetFrom
+  return track(c, p, toServer, false)
+}
+
 function reset(c: Connection, p: Packet, toServer: boolean): boolean {
   const sender = toServer ? c.client : c.server
   if (sender.isn >= 0 && offsetOf(sender, p.seq) !== sender.next) {
@@ -299,13 +314,10 @@ function reset(c: Connection, p: Packet, toServer: boolean): boolean {
     if (offsetOf(sender, p.seq) !== sender.next + 1) return false
   }
   if ((p.flags & TCP_ACK) !== 0) acknowledge(toServer ? c.server : c.client, p)
-  close(c)
-  c.reset = true
-  return false
-}
-
-function close(c: Connection): void {
+  c.resetFrom = c.state
+  c.resetBy = toServer ? 1 : 2
   c.state = CLOSED
+  return false
 }
 
 /** Puts the packet's payload in at its place; false where it is of no use any more or over a limit. */
@@ -389,6 +401,11 @@ export function joined(parts: readonly Uint8Array[], length: number): Uint8Array
   return bytes
 }
 
+/** Behind the last byte that the other side has acknowledged, its FIN not counted. */
+export function ackedBytes(half: Half): number {
+  return half.fin < 0 ? half.acked : Math.min(half.acked, half.fin)
+}
+
 /** Behind the last byte held. */
 export function heldTo(half: Half): number {
   const last = half.segments[half.segments.length - 1]
@@ -418,8 +435,11 @@ function windowScale(p: Packet): number {
   return at < 0 ? -1 : Math.min(14, p.bytes[at + 2]!)
 }
 
+/** TCP Fast Open: its own option, or one for experiments with its magic number (RFC 7413). */
 function hasFastOpen(p: Packet): boolean {
-  return tcpOption(p, 34) >= 0
+  if (tcpOption(p, 34) >= 0) return true
+  const at = tcpOption(p, 254)
+  return at >= 0 && p.bytes[at + 2] === 0xf9 && p.bytes[at + 3] === 0x89
 }
 
 /** Where a TCP option stands, or −1. */
