@@ -8,7 +8,7 @@ import { firstSeen, type Seen, type Timeline } from './timeline.ts'
 
 export type FoundAsset = Found<Host, (typeof Asset)['fields']>
 
-export const ASSET_LOG_HEADER = 'asset,vlan,port,proto,service,[service-info],distance,discovered'
+const ASSET_LOG_HEADER = 'asset,vlan,port,proto,service,[service-info],distance,discovered'
 /** So many other applications on end, and a service is taken for changed. */
 const DOUBTS_MAX = 200
 

@@ -19,21 +19,21 @@ export const ICMP = 6
 export const kindNames = ['SYN', 'SYNACK', 'ACK', 'FIN', 'RST', 'UDP', 'ICMP'] as const
 
 /** Oddities of a packet that tell stacks apart, in the order in which they are written. */
-export const QUIRK_RST_ACK = 1 << 0
-export const QUIRK_SEQ_IS_ACK = 1 << 1
-export const QUIRK_SEQ_ZERO = 1 << 2
-export const QUIRK_PAST_END = 1 << 3
-export const QUIRK_ID_ZERO = 1 << 4
-export const QUIRK_IP_OPTIONS = 1 << 5
-export const QUIRK_URGENT = 1 << 6
-export const QUIRK_RESERVED = 1 << 7
-export const QUIRK_ACK = 1 << 8
-export const QUIRK_ECHO_STAMP = 1 << 9
-export const QUIRK_FLAGS = 1 << 10
-export const QUIRK_DATA = 1 << 11
-export const QUIRK_FIN_ACK = 1 << 12
-export const QUIRK_FLOW_LABEL = 1 << 13
-export const QUIRK_BROKEN = 1 << 14
+const QUIRK_RST_ACK = 1 << 0
+const QUIRK_SEQ_IS_ACK = 1 << 1
+const QUIRK_SEQ_ZERO = 1 << 2
+const QUIRK_PAST_END = 1 << 3
+const QUIRK_ID_ZERO = 1 << 4
+const QUIRK_IP_OPTIONS = 1 << 5
+const QUIRK_URGENT = 1 << 6
+const QUIRK_RESERVED = 1 << 7
+const QUIRK_ACK = 1 << 8
+const QUIRK_ECHO_STAMP = 1 << 9
+const QUIRK_FLAGS = 1 << 10
+const QUIRK_DATA = 1 << 11
+const QUIRK_FIN_ACK = 1 << 12
+const QUIRK_FLOW_LABEL = 1 << 13
+const QUIRK_BROKEN = 1 << 14
 export const quirkLetters = 'KQ0PZIUXATFDNL!'
 
 export const OPTION_END = 0
@@ -214,7 +214,7 @@ function optionText(kind: number, { mss, scale, stamp }: Fingerprint): string {
   }
 }
 
-export function quirksText(quirks: number): string {
+function quirksText(quirks: number): string {
   if (quirks === 0) return '.'
   let text = ''
   for (let i = 0; i < quirkLetters.length; i++) if (quirks & (1 << i)) text += quirkLetters[i]

@@ -18,7 +18,7 @@ import {
 } from '../packet/index.ts'
 
 /** What becomes of a packet, by its outside. */
-export const NOT_IP = 0
+const NOT_IP = 0
 export const ARP = 1
 /** TCP, UDP or ICMP of a connection. */
 export const CONNECTION = 2

@@ -39,7 +39,7 @@ interface OsSignature {
 }
 
 /** No signature: what `match` answers, and what is told of an unknown system. */
-export const UNKNOWN = -1
+const UNKNOWN = -1
 /** TCP options of one signature. */
 const OPTIONS_MAX = 15
 /** Buckets, and how a fingerprint's place among them follows, decide which signatures it can meet at all. */

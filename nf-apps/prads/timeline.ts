@@ -31,9 +31,9 @@ export interface Likeness<V> {
 }
 
 /** A service must have looked otherwise 201 times on end to be logged anew: room for that, twice. */
-export const SIGHTINGS_MAX = 512
+const SIGHTINGS_MAX = 512
 /** New kinds behind those: one that floods us with names is not worth more. */
-export const KINDS_MAX = 64
+const KINDS_MAX = 64
 /** Numbers of a sighting in `first`. */
 const STEP = 3
 

@@ -3,17 +3,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { prads } from '../../nf-apps/prads/index.ts'
-import {
-  agreement,
-  captures,
-  liveAgreement,
-  type Mode,
-  packetsOf,
-  program,
-  systemSignatures,
-} from '../kit/prads-agreement.ts'
-import { soloRun } from '../kit/solo.ts'
+import { pradsPeer, soloRun } from '../kit/index.ts'
 
+const { agreement, captures, liveAgreement, packetsOf, program, systemSignatures } = pradsPeer
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const data = join(root, '../shared/data')
 const sample = join(root, 'samples/office.pcap')
@@ -34,7 +26,7 @@ const extra: Record<string, number> = { '15_fuzz': 1 }
 describe.runIf(comparable)('the asset log beside that of real prads', () => {
   it.each(
     known.flatMap((capture) => (['default', 'full'] as const).map((mode) => [capture, mode] as const)),
-  )('%s, %s', async (capture, mode: Mode) => {
+  )('%s, %s', async (capture, mode: pradsPeer.Mode) => {
     const result = await agreement(data, capture, mode)
     expect(result.missing).toHaveLength(missing[capture] ?? 0)
     expect(result.extra).toHaveLength(extra[capture] ?? 0)

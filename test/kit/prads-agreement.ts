@@ -60,7 +60,7 @@ export async function liveAgreement(file: string, mode: Mode): Promise<Agreement
 const variants = new Map<Mode, typeof prads>()
 
 /** Reading 17,000 vendors takes longer than most captures do, so it is done once. */
-export function withSystemSignatures(mode: Mode): typeof prads {
+function withSystemSignatures(mode: Mode): typeof prads {
   let variant = variants.get(mode)
   if (!variant) {
     const env = prads.setup({ signatures: systemSignatures, switches: modes[mode] })
@@ -71,7 +71,7 @@ export function withSystemSignatures(mode: Mode): typeof prads {
 }
 
 /** As multisets. */
-export function compare(capture: string, theirs: string[], ours: string[]): Agreement {
+function compare(capture: string, theirs: string[], ours: string[]): Agreement {
   const left = new Map<string, number>()
   for (const line of theirs) left.set(line, (left.get(line) ?? 0) + 1)
   const extra: string[] = []

@@ -7,7 +7,7 @@ import type {
   Methods,
   Writers,
 } from '../../actors/index.ts'
-import type { Handles, NF, OptionValues, StateMap, Verdict } from '../../nf-apps/nf.ts'
+import type { Handles, NF, OptionValues, StateMap, Verdict } from '../../nf-apps/index.ts'
 import type { Packet } from '../../nf-apps/packet/index.ts'
 
 /**

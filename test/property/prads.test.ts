@@ -5,8 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { State } from '../../actors/index.ts'
 import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
 import { assetLog, type FoundAsset, host, prads } from '../../nf-apps/prads/index.ts'
-import { packetsOf } from '../kit/prads-agreement.ts'
-import { Solo } from '../kit/solo.ts'
+import { pradsPeer, Solo } from '../kit/index.ts'
 
 const sample = fileURLToPath(new URL('../../samples/office.pcap', import.meta.url))
 
@@ -67,7 +66,7 @@ function notesOfSample(packets: number): Map<string, Note[]> {
       }),
     },
   }
-  for (const p of packetsOf(sample)) {
+  for (const p of pradsPeer.packetsOf(sample)) {
     if (p.index >= packets) break
     void prads.onPacket(p, spied, solo.env, { emit() {} })
   }
@@ -140,7 +139,7 @@ describe('what an asset knows', () => {
 describe('any bytes', () => {
   it.runIf(existsSync(sample))('make no packet throw, and a log of whole lines', async () => {
     const frames: Uint8Array[] = []
-    for (const p of packetsOf(sample)) {
+    for (const p of pradsPeer.packetsOf(sample)) {
       if (p.index % 97 === 0) frames.push(p.bytes.slice(p.start, p.end))
     }
     const change = fc.record({ frame: fc.nat(), cut: fc.nat(), at: fc.nat(), to: fc.nat(255) })

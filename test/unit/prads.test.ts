@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { OptionValues } from '../../nf-apps/nf.ts'
+import type { OptionValues } from '../../nf-apps/index.ts'
 import {
   build,
   LINK_ETHERNET,
@@ -15,7 +15,7 @@ import {
   TCP_SYN,
 } from '../../nf-apps/packet/index.ts'
 import { compilePcre, loadSignatures, prads } from '../../nf-apps/prads/index.ts'
-import { soloRun } from '../kit/solo.ts'
+import { soloRun } from '../kit/index.ts'
 
 const { arp, ethernet, icmp, ipv4, ipv4Fragments, ipv6, tcp, udp, vlan } = build
 

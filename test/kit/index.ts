@@ -1,0 +1,2 @@
+export * as pradsPeer from './prads-agreement.ts'
+export { Solo, soloRun } from './solo.ts'
