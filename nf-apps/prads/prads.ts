@@ -1,11 +1,10 @@
 import { type MaybePromise, then } from '../../actors/index.ts'
-import { defineNF, forward, type OptionValues, type Verdict } from '../nf.ts'
-import { Ip, NET_IPV4, type Packet, type Subnet, subnet, symmetricFlowOf } from '../packet/index.ts'
-import { Examination, type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
-import type { Host } from './host-key.ts'
+import { defineNF, forward, type Verdict } from '../nf.ts'
+import { type Ip, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
+import { type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
+import { Environment } from './environment.ts'
 import * as lanes from './lanes.ts'
-import { type ReportKind, reportKind, reports } from './report.ts'
-import { loadSignatures, type Signatures } from './signatures.ts'
+import { reports } from './report.ts'
 import {
   type PradsActors as Actors,
   CLIENT,
@@ -16,7 +15,7 @@ import {
   pradsActors,
   SERVER,
 } from './state.ts'
-import { LOOK_ARP, parseSwitches } from './switches.ts'
+import { LOOK_ARP } from './switches.ts'
 
 /**
  * Theory of operation
@@ -65,6 +64,11 @@ export const prads = defineNF('prads', {
       value: 'NET,NET…',
       help: 'hosts of these networks alone, as 10.0.0.0/8,2001:db8::/32 (default: all)',
     },
+    forget: {
+      type: 'string',
+      value: 'SECONDS',
+      help: 'connections silent for so long leave memory and reports, their hosts do not (default: never)',
+    },
     'by-vlan': { type: 'boolean', help: 'one address in two VLANs is two hosts' },
   },
   state: pradsActors,
@@ -94,37 +98,14 @@ export const prads = defineNF('prads', {
   result: (state, env) => reports[env.report](state, env.signatures),
 })
 
-/** What an instance has besides its actors; none of it changes with the packets. */
-class Environment {
-  readonly signatures: Signatures
-  readonly switches: number
-  readonly report: ReportKind
-  readonly examination: Examination
-  /** Empty: all. */
-  private readonly nets: readonly Subnet[]
-  private readonly byVlan: boolean
-  private readonly host: Host = { ip: new Ip(), vlan: 0 }
-
-  constructor(options: OptionValues) {
-    const text = (name: string) => (typeof options[name] === 'string' ? options[name] : undefined)
-    this.signatures = loadSignatures(text('signatures'))
-    this.switches = parseSwitches(text('switches') ?? 'M')
-    this.report = reportKind(text('report') ?? 'assets')
-    this.examination = new Examination(this.signatures)
-    this.nets = (text('nets') ?? '').split(',').filter(Boolean).map(subnet.parse)
-    this.byVlan = options['by-vlan'] === true
-  }
-
-  isOurs(address: Ip): boolean {
-    return this.nets.length === 0 || this.nets.some((net) => net.contains(address))
-  }
-
-  /** The asset of an address; to be used at once, as the next call fills the same object. */
-  hostOf(p: Packet, address: Ip): Host {
-    this.host.ip = address
-    this.host.vlan = this.byVlan ? tagOf(p) & 0xfff : 0
-    return this.host
-  }
+/** As configured for all; where that is not told, or cannot be had now, as this instance was started. */
+function switches({ configuration }: Actors, env: Environment): MaybePromise<number> {
+  const given = configuration.switches()
+  if (!(given instanceof Promise)) return given ?? env.switches
+  return given.then(
+    (bits) => bits ?? env.switches,
+    () => env.switches,
+  )
 }
 
 function connection(
@@ -140,8 +121,9 @@ function connection(
   return state.flows.with(key, (flow, created) => {
     if (!created) return step(p, flow, side, side === flow.client ? CLIENT : SERVER, state, env)
     begin(p, flow, side, opaque)
-    return then(state.configuration.switches(), (given) => {
-      flow.switches = given ?? env.switches
+    flow.forget = env.forget
+    return then(switches(state, env), (given) => {
+      flow.switches = given
       return step(p, flow, side, NO_ROLE, state, env)
     })
   })
@@ -204,9 +186,9 @@ function bytesOf(p: Packet): number {
 /** A reply to an ARP request, or one that nobody asked for, says which address a host has. */
 function arp(p: Packet, state: Actors, env: Environment): MaybePromise<Verdict> {
   state.statistics.count({ arp: 1, vlan: lanes.tagsOf(p) })
-  return then(state.configuration.switches(), (given) => {
+  return then(switches(state, env), (given) => {
     const claim = lanes.arpReply(p)
-    if (!claim || !((given ?? env.switches) & LOOK_ARP) || !env.isOurs(claim.ip)) return forward
+    if (!claim || !(given & LOOK_ARP) || !env.isOurs(claim.ip)) return forward
     const value = { vlan: tagOf(p), mac: claim.mac }
     const seen = { index: p.index, seconds: secondsOf(p), value }
     tell(p, claim.ip, [{ what: 'claim', ...seen }], state, env)

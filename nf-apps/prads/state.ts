@@ -29,38 +29,48 @@ export const CLIENT_GUESSED = 8
 export const STACK_KNOWN = 16
 
 /** A connection: written by whoever has its packets, once a packet. */
-export const Flow = singleWriter('prads-flow', {
-  /** Index and time (seconds) of its first packet, time of its last. */
-  firstIndex: f64,
-  started: f64,
-  last: f64,
-  /** As they were at its start: who sent first, how many bytes, which flags. */
-  startSide: u8,
-  startBytes: u16,
-  startFlags: u8,
-  /** The side taken for the client. A SYN-ACK, or a server's known port, may turn it round. */
-  client: u8,
-  settled: u8,
-  switches: u16,
-  vlanPackets: u32,
-  /** What we do not look into: real prads knows no ports and no protocol of it. */
-  opaque: bool,
-  lowPackets: u32,
-  lowBytes: f64,
-  lowFlags: u8,
-  highPackets: u32,
-  highBytes: f64,
-  highFlags: u8,
-  /** The second of which each side's asset has been told last. */
-  lowTold: f64,
-  highTold: f64,
-  /** The stack by stray ACKs that each side's asset has been told last; 0 is none, else number + 2. */
-  lowAck: i32,
-  highAck: i32,
-  /** Sightings by UDP that each side's asset has been told. */
-  lowOffers: u16,
-  highOffers: u16,
-})
+export const Flow = singleWriter(
+  'prads-flow',
+  {
+    /** Index and time (seconds) of its first packet, time of its last. */
+    firstIndex: f64,
+    started: f64,
+    last: f64,
+    /** As they were at its start: who sent first, how many bytes, which flags. */
+    startSide: u8,
+    startBytes: u16,
+    startFlags: u8,
+    /** The side taken for the client. A SYN-ACK, or a server's known port, may turn it round. */
+    client: u8,
+    settled: u8,
+    switches: u16,
+    /** Seconds of silence after which it is forgotten; 0: never. */
+    forget: u32,
+    vlanPackets: u32,
+    /** What we do not look into: real prads knows no ports and no protocol of it. */
+    opaque: bool,
+    lowPackets: u32,
+    lowBytes: f64,
+    lowFlags: u8,
+    highPackets: u32,
+    highBytes: f64,
+    highFlags: u8,
+    /** The second of which each side's asset has been told last. */
+    lowTold: f64,
+    highTold: f64,
+    /** The stack by stray ACKs that each side's asset has been told last; 0 is none, else number + 2. */
+    lowAck: i32,
+    highAck: i32,
+    /** Sightings by UDP that each side's asset has been told. */
+    lowOffers: u16,
+    highOffers: u16,
+  },
+  {},
+  {
+    due: (s) => (s.forget === 0 ? Number.POSITIVE_INFINITY : (s.last + s.forget) * 1e6),
+    expire: () => true,
+  },
+)
 
 /** The roles of a host in a connection. Before the second packet, none. */
 export const NO_ROLE = 0

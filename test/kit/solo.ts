@@ -1,6 +1,6 @@
 import type {
+  Expiry,
   Field,
-  Fields,
   KeyedType,
   KeyType,
   MaybePromise,
@@ -20,18 +20,26 @@ export class Solo<S extends StateMap, E> {
   /** Frames that the NF emitted, with the index of their packet. */
   readonly emitted: { index: number; bytes: Uint8Array }[] = []
   private readonly nf: NF<S, E>
+  private readonly all: Actors<unknown>[] = []
+  /** Packet time: what expiry goes by. */
+  private readonly clock = { us: 0 }
 
   constructor(nf: NF<S, E>, options: OptionValues = {}) {
     this.nf = nf
     this.env = nf.setup(options)
     const handles: Record<string, unknown> = {}
-    for (const [name, keyed] of Object.entries(nf.state)) handles[name] = handleOf(keyed)
+    for (const [name, keyed] of Object.entries(nf.state)) {
+      const actors = new Actors(keyed, this.clock)
+      this.all.push(actors)
+      handles[name] = handleOf(keyed, actors)
+    }
     this.state = handles as Handles<S>
   }
 
   /** A promise only if the NF itself waits for something. */
   packet(p: Packet): MaybePromise<Verdict> {
     const { index } = p
+    this.clock.us = p.clockUs
     const output = {
       emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: bytes.slice() }),
     }
@@ -39,6 +47,7 @@ export class Solo<S extends StateMap, E> {
   }
 
   result(): Promise<string[]> {
+    for (const actors of this.all) actors.expire()
     return this.nf.result(this.state, this.env)
   }
 }
@@ -65,9 +74,7 @@ interface Entry<K> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: any keyed type of a StateMap
-function handleOf(keyed: KeyedType<Writers, any, any, any>): object {
-  const { type, key } = keyed
-  const actors = new Actors(key, type.fields)
+function handleOf({ type, key }: KeyedType<Writers, any, any, any>, actors: Actors<any>): object {
   const stub = (at: unknown) => stubOf(type.methods, actors, at)
   const reach = {
     lookup: (at: unknown) => copy(actors.find(at)?.state),
@@ -117,11 +124,16 @@ class Actors<K> {
   private readonly fields: [string, Field<unknown>][]
   private readonly byHash = new Map<number, Entry<K>[]>()
   private readonly words: Uint32Array
+  private readonly expiry: Expiry<AnyState> | undefined
+  private readonly clock: { readonly us: number }
 
-  constructor(key: KeyType<K>, fields: Fields) {
+  // biome-ignore lint/suspicious/noExplicitAny: any keyed type of a StateMap
+  constructor({ type, key }: KeyedType<Writers, K, any, any>, clock: { readonly us: number }) {
     this.key = key
-    this.fields = Object.entries(fields)
+    this.fields = Object.entries<Field<unknown>>(type.fields)
     this.words = new Uint32Array(key.words)
+    this.expiry = type.expiry
+    this.clock = clock
   }
 
   fresh(): AnyState {
@@ -131,7 +143,27 @@ class Actors<K> {
   find(key: K): Entry<K> | undefined {
     const hash = this.key.write(key, this.words)
     const words = this.words.join()
-    return this.byHash.get(hash)?.find((entry) => entry.words === words)
+    const entry = this.byHash.get(hash)?.find((other) => other.words === words)
+    if (!entry || !this.isOver(entry)) return entry
+    this.drop(hash, entry)
+  }
+
+  /** Ends all whose time is over. */
+  expire(): void {
+    if (!this.expiry) return
+    for (const [hash, entries] of this.byHash) {
+      for (const entry of entries) if (this.isOver(entry)) this.drop(hash, entry)
+    }
+  }
+
+  private isOver({ state }: Entry<K>): boolean {
+    const due = this.expiry?.due(state) ?? Number.POSITIVE_INFINITY
+    return due <= this.clock.us && this.expiry?.expire(state, due) === true
+  }
+
+  private drop(hash: number, entry: Entry<K>): void {
+    const rest = (this.byHash.get(hash) ?? []).filter((other) => other !== entry)
+    this.byHash.set(hash, rest)
   }
 
   make(key: K): { entry: Entry<K>; created: boolean } {
@@ -149,9 +181,7 @@ class Actors<K> {
   remove(key: K): boolean {
     const entry = this.find(key)
     if (!entry) return false
-    const hash = this.key.write(key, this.words)
-    const rest = (this.byHash.get(hash) ?? []).filter((other) => other !== entry)
-    this.byHash.set(hash, rest)
+    this.drop(this.key.write(key, this.words), entry)
     return true
   }
 

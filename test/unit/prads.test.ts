@@ -245,10 +245,10 @@ describe('services and clients', () => {
   })
 })
 
-describe('hosts', () => {
-  const reply = (senderMac: string, operation = 2) =>
-    ethernet({}, arp({ operation, senderMac, senderIp: A, targetIp: B }))
+const reply = (senderMac: string, operation = 2) =>
+  ethernet({}, arp({ operation, senderMac, senderIp: A, targetIp: B }))
 
+describe('hosts', () => {
   it('by ARP replies: the vendor, and each change of address', async () => {
     const one = '02:00:5e:00:00:01'
     const two = '06:00:00:00:00:02'
@@ -343,6 +343,21 @@ describe('connections', () => {
       '2|1|10.0.0.7|0|192.0.2.34|0|2|16|1|8|0|0|[expired]',
       '1|17|10.0.0.7|7|192.0.2.34|9|1|32|1|9|0|0|[expired]',
     ])
+  })
+
+  it('silent for long are forgotten where one says so: their hosts are not', async () => {
+    const silence = Array.from({ length: 9 }, () => reply('02:00:5e:00:00:01'))
+    const again = segment(A, B, { ...there, flags: TCP_ACK }, 'User-Agent: curl/8.1\r\n')
+    const frames = [segment(A, B, { ...there, flags: TCP_SYN }), ...silence, again]
+    const counts = async (forget: string) => [
+      (await run(frames, 'XSt', 'connections', { forget })).length / 2,
+      (await run(frames, 'XSt', 'assets', { forget })).length - 1,
+    ]
+    expect(await counts('0')).toEqual([1, 2])
+    expect(await counts('11')).toEqual([1, 2])
+    // Taken up in its midst: without a role.
+    expect(await counts('5')).toEqual([1, 1])
+    expect(() => prads.setup({ signatures, forget: 'x' })).toThrow('--forget: a whole number')
   })
 
   it('statistics count what each packet was', async () => {
