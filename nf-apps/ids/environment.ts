@@ -6,6 +6,7 @@ import { loadRules } from './rule-files.ts'
 import { RuleSet } from './rule-set.ts'
 import { type Refusal, refusalText } from './rules.ts'
 import type { Signature } from './signature.ts'
+import type { IdsActors } from './state.ts'
 
 export const FORMATS = ['eve', 'fast', 'hosts', 'rules'] as const
 export type Format = (typeof FORMATS)[number]
@@ -17,6 +18,7 @@ export class Environment {
   readonly digest: string
   readonly engine: Engine
   readonly format: Format
+  private announced = false
 
   constructor(options: OptionValues) {
     const { rules, var: variables, classification, format = 'eve' } = options
@@ -44,6 +46,13 @@ export class Environment {
     this.refused = loaded.refused
     this.digest = loaded.digest
     this.engine = new Engine(new RuleSet(loaded.signatures), options['no-midstream'] !== true)
+  }
+
+  /** Tells the others once which rules are loaded here. */
+  announce(configuration: IdsActors['configuration']): void {
+    if (this.announced) return
+    this.announced = true
+    configuration.announce(this.digest)
   }
 }
 

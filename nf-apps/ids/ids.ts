@@ -63,7 +63,10 @@ export const ids = defineNF('ids', {
   state: idsActors,
   setup: (options) => new Environment(options),
 
-  onPacket: (p, state, env) => then(inspect(p, 0, state, env), () => forward),
+  onPacket(p, state, env) {
+    env.announce(state.configuration)
+    return then(inspect(p, 0, state, env), () => forward)
+  },
 
   result: (state, env) => report(state, env),
 })

@@ -1,3 +1,4 @@
+import { RehomeError } from '../../bus/index.ts'
 import { type FlowKey, type Ip, NET_IPV4, NET_IPV6, Packet, PROTO_TCP } from '../packet/index.ts'
 import type { Hit } from './engine.ts'
 import type { Environment } from './environment.ts'
@@ -76,6 +77,13 @@ function addressText(address: Ip, kind: number): string {
 /** The result as lines, in an order that no instance decides. */
 export async function report(state: IdsActors, env: Environment): Promise<string[]> {
   const { format } = env
+  for (const { state: c } of await state.configuration.all()) {
+    if (c.rules.length > 1) {
+      throw new RehomeError('mismatch', 'instances have loaded different rules', {
+        digests: [...c.rules].sort().join(' '),
+      })
+    }
+  }
   if (format === 'rules') return ruleLines(env)
   if (format === 'hosts') return hostLines(state)
   const alerts = await allAlerts(state, env)

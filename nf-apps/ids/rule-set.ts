@@ -40,38 +40,64 @@ export class Candidates {
   }
 }
 
+/** Patterns that can only match within so many bytes are looked for there alone. */
+const NEAR_BYTES = 512
+
 /** Signatures by a content that must occur for them to match, and those that have none. */
 class PatternGroup {
-  /** By their pattern's text. */
-  private readonly byPattern = new Map<string, { pattern: Uint8Array; ranks: number[] }>()
+  private readonly near = new Patterns()
+  private readonly far = new Patterns()
   private readonly always: number[] = []
-  private automaton: AhoCorasick | undefined
-  private ranksOf: number[][] = []
 
   add(rank: number, content: Content | undefined): void {
-    if (content === undefined) {
-      this.always.push(rank)
-      return
+    if (content === undefined) this.always.push(rank)
+    else {
+      const within = reach(content)
+      const near = within <= NEAR_BYTES
+      ;(near ? this.near : this.far).add(rank, content.bytes, within)
     }
-    const pattern = content.bytes.map((byte) => FOLD[byte]!)
-    const text = pattern.join()
-    const entry = this.byPattern.get(text)
-    if (entry) entry.ranks.push(rank)
-    else this.byPattern.set(text, { pattern, ranks: [rank] })
   }
 
   collect(bytes: Uint8Array, low: number, high: number, into: Candidates): void {
     for (const rank of this.always) into.add(rank)
-    if (this.byPattern.size === 0) return
+    this.near.collect(bytes, low, high, into)
+    this.far.collect(bytes, low, high, into)
+  }
+}
+
+/** Behind the last byte that a content can match at. */
+function reach(c: Content): number {
+  const placed = c.distance === undefined && c.within === undefined
+  if (!placed || typeof c.depth !== 'number' || c.depth === 0) return Number.POSITIVE_INFINITY
+  return c.depth
+}
+
+class Patterns {
+  private readonly byText = new Map<string, { pattern: Uint8Array; ranks: number[] }>()
+  private within = 0
+  private automaton: AhoCorasick | undefined
+  private ranksOf: number[][] = []
+
+  add(rank: number, bytes: Uint8Array, within: number): void {
+    const pattern = bytes.map((byte) => FOLD[byte]!)
+    const text = pattern.join()
+    const entry = this.byText.get(text)
+    if (entry) entry.ranks.push(rank)
+    else this.byText.set(text, { pattern, ranks: [rank] })
+    this.within = Math.max(this.within, within)
+  }
+
+  collect(bytes: Uint8Array, low: number, high: number, into: Candidates): void {
+    if (this.byText.size === 0) return
     // Built at its first packet: most port groups never see one.
     if (this.automaton === undefined) this.build()
-    this.automaton!.search(bytes, low, high, (pattern) => {
+    this.automaton!.search(bytes, low, Math.min(high, low + this.within), (pattern) => {
       for (const rank of this.ranksOf[pattern]!) into.add(rank)
     })
   }
 
   private build(): void {
-    const entries = [...this.byPattern.values()]
+    const entries = [...this.byText.values()]
     this.ranksOf = entries.map((entry) => entry.ranks)
     this.automaton = new AhoCorasick(
       entries.map((entry) => entry.pattern),

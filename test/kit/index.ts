@@ -1,2 +1,3 @@
+export * as idsPeer from './ids-agreement.ts'
 export * as pradsPeer from './prads-agreement.ts'
 export { Solo, soloRun } from './solo.ts'

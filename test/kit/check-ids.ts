@@ -1,0 +1,101 @@
+/**
+ * `npm run check:ids`: the published rule tests, then our alerts beside Suricata's over the captures with the
+ * community rules, rule by rule where they differ, and what 3,444 rules cost beside 300 of them.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { compileTexts, refusalText } from '../../nf-apps/ids/index.ts'
+import {
+  type Counts,
+  communityAgreement,
+  communityCaptures,
+  ruleTest,
+  ruleTests,
+  summary,
+} from './ids-agreement.ts'
+import { costs } from './ids-cost.ts'
+
+const data = beside('shared/data')
+let failed = false
+await checkRuleTests()
+if (communityCaptures(data).length > 0) {
+  checkLoading()
+  await checkCaptures()
+  await checkCost()
+} else console.log(`no alerts of Suricata in ${data}: nothing to compare`)
+process.exitCode = failed ? 1 : 0
+
+async function checkRuleTests(): Promise<void> {
+  const names = ruleTests(data)
+  if (names.length === 0) console.log(`no rule tests in ${data}`)
+  let agreed = 0
+  for (const name of names) {
+    const differences = await ruleTest(data, name)
+    if (differences.length === 0) agreed++
+    else console.log(`${name}: ${differences.join('; ')}`)
+  }
+  if (agreed < names.length) failed = true
+  if (names.length > 0) console.log(`rule tests: ${agreed} of ${names.length} as Suricata`)
+}
+
+function checkLoading(): void {
+  const text = readFileSync(join(data, 'community.rules'), 'latin1')
+  const loaded = compileTexts([{ file: 'community.rules', text }], { disabled: true })
+  for (const refusal of loaded.refused) console.log(refusalText(refusal))
+  const rules = loaded.signatures.length
+  const all = rules + loaded.refused.length
+  console.log(`community.rules: ${rules} of ${all} loaded, ${percent(rules, all)}`)
+  if (rules < 0.97 * all) failed = true
+}
+
+async function checkCaptures(): Promise<void> {
+  console.log(row('capture', 'common', 'missing', 'extra', 'recall', 'precision'))
+  const results: Counts[] = []
+  for (const name of communityCaptures(data)) {
+    const counts = await communityAgreement(data, name)
+    results.push(counts)
+    printCounts(counts)
+  }
+  const { total, recallBySid, extraBySid } = summary(results)
+  printCounts(total)
+  console.log(`mean over sids: recall ${percent(recallBySid, 1)}, extra ${percent(extraBySid, 1)}`)
+  for (const [sid, { missing, extra }] of total.bySid) {
+    if (missing + extra > 0) console.log(`sid ${sid}: ${missing} missing, ${extra} extra`)
+  }
+  const theirs = total.common + total.missing
+  if (total.common < 0.95 * theirs || total.extra > 0.05 * theirs) failed = true
+  if (recallBySid < 0.95 || extraBySid > 0.05) failed = true
+}
+
+async function checkCost(): Promise<void> {
+  console.log(row('µs of CPU a packet', '1 rule', '300', 'all', 'all ÷ 300'))
+  for (const { name, micros } of await costs(data)) {
+    const [one, some, all] = micros
+    const ratio = (all / some).toFixed(2)
+    console.log(row(name, one.toFixed(1), some.toFixed(1), all.toFixed(1), ratio))
+  }
+}
+
+function printCounts({ name, common, missing, extra }: Counts): void {
+  const recall = percent(common, common + missing)
+  console.log(
+    row(name, `${common}`, `${missing}`, `${extra}`, recall, percent(common, common + extra)),
+  )
+}
+
+function percent(part: number, whole: number): string {
+  return whole === 0 ? '–' : `${((100 * part) / whole).toFixed(1)} %`
+}
+
+function row(first: string, ...cells: string[]): string {
+  return first.padEnd(24) + cells.map((cell) => cell.padStart(11)).join('')
+}
+
+/** In the checkout or beside it, whether this runs from its sources or from what was built of them. */
+function beside(name: string): string {
+  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+    const found = join(at, name)
+    if (existsSync(found) || at === dirname(at)) return found
+  }
+}
