@@ -187,7 +187,8 @@ export class Homes {
     if (affair.busy) return
     while (affair.deferred.length > 0) {
       this.runDeferred(type, row, affair)
-      if (type.affairOf(row) !== affair) return // one of them ended the actor
+      // One of them may have ended the actor; what came after it waits for the next.
+      if (type.affairOf(row) !== affair || type.table.get(row, ACTIVATION) === 0) return
       if (affair.unmade) break // reads of what nobody has made wait for its end below
     }
     if (affair.unmade) {

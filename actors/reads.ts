@@ -22,6 +22,8 @@ interface Cached {
   readonly value: unknown
   /** When its READ was sent, on this instance's clock: its age counts from here (rule 22). */
   readonly sentAt: number
+  /** Its READ's place among this instance's reads and departures: times may be equal. */
+  readonly order: number
 }
 interface Asker {
   readonly resolve: (value: unknown) => void
@@ -38,6 +40,7 @@ interface Asked {
   readonly cacheKey: number | string
   to: MemberNo
   sentAt: number
+  order: number
   askers: Asker[]
   /** Those who came too late to take the answer that is under way: the next one is theirs. */
   late: Asker[]
@@ -60,11 +63,12 @@ export class Reads {
   private readonly core: Core
   private readonly homes: Homes
   private readonly cache: LRUCache<number | string, Cached>
-  /** When an actor was last read here without a message: what was asked for before that is older. */
+  /** When an actor was last to be read here without a message: what was asked for before that may be older. */
   private readonly departures: LRUCache<number, number>
   private readonly asked = new Map<number, Asked>()
   private readonly byCacheKey = new Map<number | string, number>()
   private stalled: Asked[] = []
+  private order = 0
 
   constructor(core: Core, homes: Homes) {
     this.core = core
@@ -117,14 +121,18 @@ export class Reads {
   }
 
   private departed(type: RuntimeType, hash: number): void {
-    this.departures.set(type.id * 2 ** 32 + hash, this.core.clock.now())
+    this.departures.set(type.id * 2 ** 32 + hash, ++this.order)
   }
 
   /** Whether no newer value of the actor can have been seen here since this one was asked for. */
-  private isGood(type: RuntimeType, hash: number, c: { sentAt: number; words: Uint32Array }): boolean {
+  private isGood(
+    type: RuntimeType,
+    hash: number,
+    c: { order: number; words: Uint32Array },
+  ): boolean {
     if (!sameWords(c.words, type.words)) return false
     const departed = this.departures.get(type.id * 2 ** 32 + hash)
-    return departed === undefined || departed < c.sentAt
+    return departed === undefined || departed < c.order
   }
 
   /** An activation between two turns. */
@@ -163,7 +171,7 @@ export class Reads {
         else under.late.push(asker)
         return
       }
-      const what = { type, hash, words, method, args, cacheKey, to: 0, sentAt: 0 }
+      const what = { type, hash, words, method, args, cacheKey, to: 0, sentAt: 0, order: 0 }
       this.send({ ...what, askers: [asker], late: [] })
     })
   }
@@ -176,6 +184,7 @@ export class Reads {
       return
     }
     asked.sentAt = core.clock.now()
+    asked.order = ++this.order
     const id = core.nextRequest()
     this.asked.set(id, asked)
     this.byCacheKey.set(asked.cacheKey, id)
@@ -194,13 +203,14 @@ export class Reads {
     for (const asked of stalled) this.send(asked)
   }
 
-  onValue(r: ByteReader): void {
+  onValue(from: MemberNo, r: ByteReader): void {
     const id = r.u32()
     const what = r.u8()
     const asked = this.asked.get(id)
     if (!asked) return // asked again elsewhere when its first home was thought gone
     this.forget(id, asked)
-    if (asked.method && this.isOutrun(asked)) {
+    // What was read here is the newest there is.
+    if (asked.method && from !== this.core.self && this.isOutrun(asked)) {
       this.send({ ...asked, askers: [...asked.askers, ...asked.late], late: [] })
       return
     }
@@ -212,11 +222,11 @@ export class Reads {
   }
 
   /** The actor has been here meanwhile: readers here may have seen newer values than this one (rule 22). */
-  private isOutrun({ type, hash, words, sentAt }: Asked): boolean {
+  private isOutrun({ type, hash, words, order }: Asked): boolean {
     type.words.set(words)
     const row = type.table.find(hash, words)
     const here = row >= 0 && type.table.get(row, ACTIVATION) !== 0
-    return here || !this.isGood(type, hash, { sentAt, words })
+    return here || !this.isGood(type, hash, { order, words })
   }
 
   private forget(id: number, asked: Asked): void {
@@ -232,8 +242,8 @@ export class Reads {
 
   private answer(asked: Asked, value: unknown): void {
     if (asked.method) {
-      const { words, sentAt } = asked
-      this.cache.set(asked.cacheKey, { words, value, sentAt })
+      const { words, sentAt, order } = asked
+      this.cache.set(asked.cacheKey, { words, value, sentAt, order })
     }
     for (const asker of asked.askers) asker.resolve(value)
   }

@@ -13,6 +13,9 @@ import {
 } from './layout.ts'
 import { pack, unpack } from './values.ts'
 
+/** In a free record's ENTRY, so that who still knows its row does not take it for one that says nothing. */
+const FREED = 0xffff_ffff
+
 /** A record's number in its table. Records never move, so it stays good while the record is in use. */
 export type Row = number
 
@@ -142,7 +145,8 @@ export class ActorTable {
     const page = this.pages[row >>> this.pageBits]!
     const at = (row & this.pageMask) * this.plainCount
     for (let j = 0; j < this.plainCount; j++) page.plain[at + j] = undefined
-    page.u32[(row & this.pageMask) * this.strideWords + ACTIVATION] = 0
+    this.set(row, ACTIVATION, 0)
+    this.set(row, ENTRY, FREED)
     this.set(row, HASH, this.free + 1)
     this.free = row
   }

@@ -1,4 +1,5 @@
 export * from './hash.ts'
 export * from './membership.ts'
+export * from './slots.ts'
 export * from './table.ts'
 export * from './view.ts'

@@ -195,7 +195,12 @@ export class Walk {
   private get space() {
     const { slotBits, spread } = this.settings
     const placement = spread ? ('spread' as const) : ('aligned' as const)
-    return { types: this.nf.state, slotBits, placement, limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64 } }
+    return {
+      types: this.nf.state,
+      slotBits,
+      placement,
+      limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64 },
+    }
   }
 
   private join(): void {
