@@ -13,6 +13,8 @@ export interface EnterOptions<T> {
   readonly slotBits: number
   readonly onError: (what: string, error: unknown) => void
   readonly make: (ports: MemberPorts) => T
+  /** The last thing before the member is taken out of the view. */
+  readonly beforeGone?: (body: T) => Promise<void>
 }
 
 /** A member that has joined. */
@@ -56,7 +58,13 @@ export async function enter<T extends { readonly member: Member }>(
     transmit: (to, frame) => o.bus.publish(to, frame),
     wantView: (epoch) => void membership.refresh(epoch).catch(failed('fetching a view')),
     onSettled: (epoch) => void membership.reportSettled(epoch).catch(failed('reporting')),
-    onLeft: () => void membership.remove(no).then(gone, failed('leaving')),
+    onLeft: () => {
+      const last = body && o.beforeGone ? o.beforeGone(body) : Promise.resolve()
+      last
+        .then(() => membership.remove(no))
+        .then(gone)
+        .catch(failed('leaving'))
+    },
     onError: o.onError,
   })
   const listening = await o.bus.listen(no, (frame) => made.member.receive(frame))

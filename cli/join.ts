@@ -1,0 +1,84 @@
+import { Space } from '../actors/index.ts'
+import { type Bus, ByteWriter, type Clock } from '../bus/index.ts'
+import type { NF } from '../nf-apps/index.ts'
+import { type Entered, enter } from './enter.ts'
+import { Instance, type InstanceReport } from './instance.ts'
+import type { SpaceSettings } from './member.ts'
+import type { ClusterSettings } from './settings.ts'
+import { Source, type SourceOptions } from './source.ts'
+
+/** Milliseconds since 1970, finer than Date: the same on all processes of a machine. */
+export function wallMs(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+export type OnError = (what: string, error: unknown) => void
+
+/** An instance's last report stands in the register under this name and its number: it outlives the instance. */
+export const LAST_REPORT = 'report.'
+export interface LastReport {
+  readonly report: InstanceReport
+  /** `Latency.encode`, in base64. */
+  readonly latency: string
+}
+
+export function spaceSettings(nf: NF, settings: ClusterSettings): SpaceSettings {
+  const { slotBits, placement, model } = settings
+  return { types: nf.state, slotBits, placement, model }
+}
+
+/** A member's state schema: the NF's name and all its actors' layouts. */
+export function schemaOf(nf: NF, settings: ClusterSettings): string {
+  const out = {
+    begin: () => new ByteWriter(),
+    end: () => {},
+    creditLeft: () => 0,
+    consumed: () => {},
+  }
+  const clock = { now: () => 0, after: () => ({ cancel: () => {} }), soon: () => {} }
+  return `${nf.name}: ${new Space({ ...spaceSettings(nf, settings), self: 0, out, clock }).schema}`
+}
+
+interface JoinOptions {
+  readonly bus: Bus
+  readonly clock: Clock
+  readonly id: string
+  readonly nf: NF
+  readonly settings: ClusterSettings
+  readonly onError: OnError
+}
+
+/** Joins as an instance that runs the NF. */
+export function joinInstance(o: JoinOptions, env: unknown): Promise<Entered<Instance>> {
+  return enter({
+    ...o,
+    role: 'instance',
+    schema: schemaOf(o.nf, o.settings),
+    slotBits: o.settings.slotBits,
+    make: (ports) =>
+      new Instance(o.id, o.nf, env, { ...ports, wallMs }, spaceSettings(o.nf, o.settings)),
+    beforeGone: async (instance) => {
+      const w = new ByteWriter()
+      instance.intake.latency.encode(w)
+      const latency = Buffer.from(w.take()).toString('base64')
+      const last: LastReport = { report: instance.report(), latency }
+      const bytes = new TextEncoder().encode(JSON.stringify(last))
+      await o.bus.register.set(LAST_REPORT + instance.report().no, bytes)
+    },
+  })
+}
+
+/** Joins as a source of packets; also to ask a cluster for figures. */
+export function joinSource(
+  o: JoinOptions,
+  options: Omit<SourceOptions, 'wallMs'>,
+): Promise<Entered<Source>> {
+  return enter({
+    ...o,
+    role: 'steerer',
+    schema: schemaOf(o.nf, o.settings),
+    slotBits: o.settings.slotBits,
+    make: (ports) =>
+      new Source(o.nf, ports, spaceSettings(o.nf, o.settings), { ...options, wallMs }),
+  })
+}

@@ -1,0 +1,78 @@
+import { exhaustMap, interval, type Subscription } from 'rxjs'
+import { table } from './report.ts'
+import type { Progress } from './run.ts'
+import type { Source } from './source.ts'
+
+/** Time between two looks (ms): quick enough to see a scale-out happen. */
+const LOOK_MS = 250
+
+/** What a run shows while it goes on: redrawn on a terminal, a plain line now and then in a pipe. */
+export function showLive(
+  source: Source,
+  progress: () => Progress,
+  out: NodeJS.WriteStream,
+): Subscription {
+  const draw = out.isTTY ? redraw(out) : plainLines(out)
+  let before = new Map<string, number>()
+  let at = performance.now()
+  return interval(LOOK_MS)
+    .pipe(exhaustMap(() => source.reports()))
+    .subscribe((reports) => {
+      const now = performance.now()
+      const seconds = (now - at) / 1000
+      at = now
+      const rows = reports.map((r) => {
+        const rate = (r.packets - (before.get(r.id) ?? 0)) / seconds
+        return { ...r, rate: Math.max(0, Math.round(rate)) }
+      })
+      before = new Map(reports.map((r) => [r.id, r.packets]))
+      draw(progress(), rows)
+    })
+}
+
+type Rows = readonly {
+  id: string
+  state: string
+  rate: number
+  actors: number
+  rehomedIn: number
+  suspended: number
+  slots: number
+}[]
+type Draw = (progress: Progress, rows: Rows) => void
+
+const whole = (n: number): string => n.toLocaleString('en-US')
+
+function redraw(out: NodeJS.WriteStream): Draw {
+  let drawn = 0
+  return ({ sent, total, instances }, rows) => {
+    const percent = Math.min(100, Math.floor((100 * sent) / Math.max(1, total)))
+    const bar = '█'.repeat(Math.floor(percent / 4)).padEnd(25, '░')
+    const head = `${bar} ${String(percent).padStart(3)} %  ${whole(sent)} packets, ${instances} instances wanted`
+    const cells = rows.map((r) => [
+      `${r.id}${r.state === 'leaving' ? ' (leaving)' : ''}`,
+      whole(r.rate),
+      whole(r.slots),
+      whole(r.actors),
+      whole(r.rehomedIn),
+      whole(r.suspended),
+    ])
+    const columns = ['instance', 'packets/s', 'slots', 'actors', 'rehomed in', 'suspended']
+    const lines = [head, ...table([columns, ...cells])]
+    const up = drawn > 0 ? `\x1b[${drawn}A` : ''
+    out.write(`${up}${lines.map((line) => `\x1b[2K${line}\n`).join('')}\x1b[J`)
+    drawn = lines.length
+  }
+}
+
+/** Looks between two lines of a pipe: a line a second. */
+const PLAIN_EVERY = 4
+
+function plainLines(out: NodeJS.WriteStream): Draw {
+  let looks = 0
+  return ({ sent, total }, rows) => {
+    if (looks++ % PLAIN_EVERY !== 0) return
+    const each = rows.map((r) => `${r.id} ${whole(r.rate)}/s ${whole(r.actors)} actors`)
+    out.write(`${Math.floor((100 * sent) / Math.max(1, total))} %: ${each.join(', ')}\n`)
+  }
+}

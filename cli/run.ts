@@ -1,0 +1,332 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { PlacementKind, StateModel } from '../actors/index.ts'
+import {
+  type Bus,
+  ByteReader,
+  MemoryHub,
+  NatsBus,
+  type NatsServer,
+  RehomeError,
+  startNatsServer,
+  systemClock,
+} from '../bus/index.ts'
+import {
+  type CaptureReader,
+  countPackets,
+  Latency,
+  looped,
+  openCapture,
+  parseSynthetic,
+  SyntheticTraffic,
+  spool,
+} from '../loadgen/index.ts'
+import type { NF, OptionValues } from '../nf-apps/index.ts'
+import { SLOT_BITS } from '../placement/index.ts'
+import type { Entered } from './enter.ts'
+import { feed } from './feed.ts'
+import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
+import type { InstanceReport } from './instance.ts'
+import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
+import { type RunReport, runReport } from './report.ts'
+import { type ClusterSettings, findNF, writeSettings } from './settings.ts'
+import type { Source } from './source.ts'
+
+export interface RunArguments {
+  readonly nf: string
+  readonly options: OptionValues
+  readonly pcap: string | undefined
+  readonly synthetic: string | undefined
+  readonly loop: number
+  readonly scale: readonly number[]
+  readonly bus: 'nats' | 'memory'
+  /** URL of a NATS server that runs; otherwise the run starts one of its own. */
+  readonly nats: string | undefined
+  readonly cluster: string
+  readonly placement: PlacementKind
+  readonly model: StateModel
+  readonly rate: number
+  readonly out: string | undefined
+}
+
+export interface RunHooks {
+  readonly onError: OnError
+  /** A step of the way, for people: what was started, where it listens. */
+  readonly say: (line: string) => void
+  /** Everything stands and packets begin: what is to be shown live can be asked of the source. */
+  readonly onStart: (source: Source, progress: () => Progress) => void
+  readonly onEnd: () => void
+  readonly signal: AbortSignal
+}
+export interface Progress {
+  readonly sent: number
+  readonly total: number
+  readonly instances: number
+}
+export interface RunResult {
+  readonly report: RunReport
+  readonly lines: string[]
+}
+
+/** Where `rehome scale` leaves its wish in the register. */
+export const WISH = 'wish'
+/** A part of a run whose scale changes takes this long at least (ms), unless a rate is given. */
+const PART_MS = 700
+/** How long a run that is stopped may take to drain (ms). */
+const DRAIN_MS = 10_000
+
+interface Input {
+  readonly reader: CaptureReader
+  readonly total: number
+  close(): void
+}
+
+async function openInput(o: RunArguments): Promise<Input> {
+  if (o.synthetic !== undefined) {
+    const settings = parseSynthetic(o.synthetic)
+    const reader = new SyntheticTraffic(settings)
+    return { reader, total: settings.packets, close: () => reader.close() }
+  }
+  if (o.pcap === undefined) {
+    throw new RehomeError(
+      'bad-argument',
+      'a run needs packets: --pcap FILE or --synthetic SETTINGS',
+    )
+  }
+  const file = await spool(o.pcap)
+  const total = countPackets(file) * o.loop
+  const reader = looped(openCapture(file), o.loop)
+  const close = () => {
+    reader.close()
+    file.close()
+  }
+  return { reader, total, close }
+}
+
+/** The bus of a run, and what is behind it. */
+interface Ground {
+  readonly bus: Bus
+  readonly fleet: Fleet
+  close(): Promise<void>
+}
+
+async function memoryGround(nf: NF, settings: ClusterSettings, onError: OnError): Promise<Ground> {
+  const clock = systemClock()
+  const hub = new MemoryHub({ clock })
+  const bus = hub.connect()
+  const env = nf.setup(settings.options)
+  const fleet = new MemoryFleet({ hub, clock, nf, env, settings, onError })
+  const close = async () => {
+    await fleet.close()
+    await bus.close()
+  }
+  return { bus, fleet, close }
+}
+
+async function natsGround(
+  o: RunArguments,
+  nf: NF,
+  settings: ClusterSettings,
+  hooks: RunHooks,
+  onExit: (why: string) => void,
+): Promise<Ground> {
+  nf.setup(settings.options) // a mistake in the options is told before anything is started
+  const dir = o.nats === undefined ? await mkdtemp(join(tmpdir(), 'rehome-')) : undefined
+  let server: NatsServer | undefined
+  const cleanUp = async () => {
+    await server?.stop()
+    if (dir) await rm(dir, { recursive: true, force: true })
+  }
+  try {
+    if (dir) server = await startNatsServer({ storeDir: dir })
+    const url = o.nats ?? server!.url
+    const { cluster } = o
+    const bus = await NatsBus.connect({ servers: url, cluster, name: 'rehome run' })
+    await writeSettings(bus.register, settings)
+    hooks.say(`cluster ${cluster} at ${url}${server ? ', a nats-server of this run' : ''}`)
+    const fleet = new ProcessFleet({ url, cluster, onExit })
+    const close = async () => {
+      await fleet.close()
+      await bus.close()
+      await cleanUp()
+    }
+    return { bus, fleet, close }
+  } catch (error) {
+    await cleanUp()
+    throw error
+  }
+}
+
+/** `rehome run`: an NF over the input, on a cluster that scales under it. */
+export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> {
+  const nf = findNF(o.nf)
+  const { placement, model } = o
+  const settings: ClusterSettings = {
+    nf: nf.name,
+    options: o.options,
+    placement,
+    model,
+    slotBits: SLOT_BITS,
+  }
+  const input = await openInput(o)
+  let fault: Error | undefined
+  const onExit = (why: string) => {
+    fault ??= new RehomeError('peer-gone', why)
+  }
+  try {
+    const ground =
+      o.bus === 'memory'
+        ? await memoryGround(nf, settings, hooks.onError)
+        : await natsGround(o, nf, settings, hooks, onExit)
+    try {
+      return await runOn(ground, nf, settings, input, o, hooks, () => fault)
+    } finally {
+      await ground.close()
+    }
+  } finally {
+    input.close()
+  }
+}
+
+async function runOn(
+  ground: Ground,
+  nf: NF,
+  settings: ClusterSettings,
+  input: Input,
+  o: RunArguments,
+  hooks: RunHooks,
+  fault: () => Error | undefined,
+): Promise<RunResult> {
+  const { bus, fleet } = ground
+  await fleet.prepare(Math.max(...o.scale))
+  await fleet.scaleTo(o.scale[0]!)
+  const common = { bus, clock: systemClock(), id: 'source', nf, settings, onError: hooks.onError }
+  const entered = await joinSource(common, {
+    flipsPerStep: FLIPS_PER_STEP,
+    flipEveryMs: FLIP_EVERY_MS,
+  })
+  const source = entered.body
+  let sent = 0
+  let instances = o.scale[0]!
+  let scaling: Promise<unknown> = Promise.resolve()
+  const scaleTo = (n: number) => {
+    instances = n
+    scaling = scaling
+      .then(() => fleet.scaleTo(n))
+      .catch((error) => hooks.onError(`scaling to ${n}`, error))
+  }
+  const wishes = await bus.register.watch(WISH, (_name, entry) => {
+    const n = entry ? Number(new TextDecoder().decode(entry.value)) : 0
+    if (n >= 1) scaleTo(n)
+  })
+  hooks.onStart(source, () => ({ sent: source.steerer.index, total: input.total, instances }))
+  const start = performance.now()
+  try {
+    sent = await feed(source, {
+      reader: input.reader,
+      total: input.total,
+      scale: o.scale,
+      partMs: PART_MS,
+      rate: o.rate,
+      scaleTo,
+      stopped: () => hooks.signal.aborted || fault() !== undefined,
+      wait: waiter(source),
+      now: () => performance.now(),
+    })
+    const end = hooks.signal.aborted ? performance.now() + DRAIN_MS : Number.POSITIVE_INFINITY
+    await drained(source, end, fault)
+    const seconds = (performance.now() - start) / 1000
+    await scaling
+    await source.finish()
+    const failed = fault()
+    if (failed) throw failed
+    return await conclude(nf, settings, o, bus, entered, sent, seconds)
+  } finally {
+    hooks.onEnd()
+    wishes.stop()
+    source.stop()
+    entered.stop()
+  }
+}
+
+/** Slots whose packets flip at once, and how often: half of them are through in some 300 ms. */
+const FLIPS_PER_STEP = 128
+const FLIP_EVERY_MS = 5
+
+/** Waits until there is room for packets, or for so long. */
+function waiter(source: Source): (ms: number) => Promise<void> {
+  let wake: (() => void) | undefined
+  source.onRoom = () => wake?.()
+  return (ms) =>
+    new Promise((resolve) => {
+      if (ms <= 0) {
+        setImmediate(resolve)
+        return
+      }
+      const timer = setTimeout(() => go(), ms)
+      const go = () => {
+        clearTimeout(timer)
+        wake = undefined
+        resolve()
+      }
+      wake = go
+    })
+}
+
+/** All packets have their verdicts. */
+async function drained(source: Source, end: number, fault: () => Error | undefined): Promise<void> {
+  const wait = waiter(source)
+  while (source.steerer.outstanding > 0 && performance.now() < end && !fault()) {
+    source.steerer.flush()
+    source.member.wake()
+    await wait(20)
+  }
+}
+
+async function conclude(
+  nf: NF,
+  settings: ClusterSettings,
+  o: RunArguments,
+  bus: Bus,
+  entered: Entered<Source>,
+  sent: number,
+  seconds: number,
+): Promise<RunResult> {
+  const source = entered.body
+  const latency = await source.latency()
+  const reports = await source.reports()
+  const last = await lastReports(bus, reports, entered.membership.view?.nextNo ?? 0)
+  for (const { latency: told } of last) {
+    latency.merge(Latency.decode(new ByteReader(Buffer.from(told, 'base64'))))
+  }
+  const all = [...last.map((l) => ({ ...l.report, actors: 0 })), ...reports]
+  const lines = await source.result(nf.setup(settings.options))
+  if (o.out !== undefined) await writeFile(o.out, lines.map((line) => `${line}\n`).join(''))
+  const head = {
+    nf: nf.name,
+    bus: o.bus,
+    model: o.model,
+    placement: o.placement,
+    dropped: source.steerer.lost + source.steerer.outstanding,
+    epochs: entered.membership.view?.epoch ?? 0,
+    latencyUs: latency.summary(),
+  }
+  return { report: runReport(head, sent, seconds, all), lines }
+}
+
+/** What instances that have left meanwhile reported last. */
+async function lastReports(
+  bus: Bus,
+  present: readonly InstanceReport[],
+  nextNo: number,
+): Promise<LastReport[]> {
+  const here = new Set(present.map((r) => r.no))
+  const found: LastReport[] = []
+  for (let no = 1; no < nextNo; no++) {
+    if (here.has(no)) continue
+    const entry = await bus.register.get(LAST_REPORT + no)
+    if (entry) found.push(JSON.parse(new TextDecoder().decode(entry.value)) as LastReport)
+  }
+  return found
+}

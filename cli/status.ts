@@ -1,0 +1,73 @@
+import { NatsBus, systemClock } from '../bus/index.ts'
+import { joinSource } from './join.ts'
+import { table } from './report.ts'
+import { WISH } from './run.ts'
+import { findNF, readSettings } from './settings.ts'
+import type { Source } from './source.ts'
+
+interface Where {
+  readonly nats: string
+  readonly cluster: string
+}
+
+/** Joins a cluster as a source that sends nothing, to ask its instances. */
+async function asking<T>(
+  { nats, cluster }: Where,
+  ask: (source: Source) => Promise<T>,
+): Promise<T> {
+  const bus = await NatsBus.connect({ servers: nats, cluster, name: 'rehome status' })
+  try {
+    const settings = await readSettings(bus.register, cluster)
+    const nf = findNF(settings.nf)
+    const onError = () => {}
+    const common = { bus, clock: systemClock(), id: `status-${process.pid}`, nf, settings, onError }
+    const entered = await joinSource(common, { flipsPerStep: 1, flipEveryMs: 1000 })
+    try {
+      return await ask(entered.body)
+    } finally {
+      await entered.leave()
+      await entered.left
+      entered.body.stop()
+      entered.stop()
+    }
+  } finally {
+    await bus.close()
+  }
+}
+
+export async function statusCommand(
+  o: Where & { readonly suspended: boolean; readonly json: boolean },
+): Promise<void> {
+  const told = await asking<readonly object[]>(o, (source) =>
+    o.suspended ? source.suspended() : source.reports(),
+  )
+  if (o.json) {
+    process.stdout.write(`${JSON.stringify(told)}\n`)
+    return
+  }
+  const first = told[0]
+  if (!first) {
+    process.stdout.write(o.suspended ? 'no packet is suspended\n' : 'no instance\n')
+    return
+  }
+  const columns = Object.keys(first)
+  const rows = told.map((row) => Object.values(row).map((v) => shown(v)))
+  process.stdout.write(`${table([columns, ...rows]).join('\n')}\n`)
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(1) : String(value)
+}
+
+/** Leaves a wish for the run that has the cluster's instances. */
+export async function scaleCommand(o: Where & { readonly n: number }): Promise<void> {
+  const { nats, cluster, n } = o
+  const bus = await NatsBus.connect({ servers: nats, cluster, name: 'rehome scale' })
+  try {
+    await readSettings(bus.register, cluster)
+    await bus.register.set(WISH, new TextEncoder().encode(String(n)))
+    process.stdout.write(`${cluster} is to have ${n} instances\n`)
+  } finally {
+    await bus.close()
+  }
+}
