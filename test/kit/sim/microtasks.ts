@@ -1,3 +1,4 @@
+import * as timers from 'node:timers'
 import v8 from 'node:v8'
 
 /**
@@ -18,7 +19,7 @@ function make(): () => void {
 /** Runs `work` in a macrotask of its own, where `runMicrotasks` works. */
 export function inMacrotask<T>(work: () => T): Promise<T> {
   return new Promise((resolve, reject) => {
-    setImmediate(() => {
+    timers.setImmediate(() => {
       try {
         resolve(work())
       } catch (error) {

@@ -92,6 +92,14 @@ export class Oracle {
     this.note(l)
   }
 
+  /** A suspended turn goes on: nothing has run on its actor meanwhile, here or elsewhere. */
+  stillTurn(actor: string, state: Logged, id: number): void {
+    const { log } = this.ledger(actor)
+    if (log.at(-1) !== id || state.log.at(-1) !== id) {
+      throw new Violation('one home', `${actor} had other turns while ${id} was suspended`)
+    }
+  }
+
   private birth(actor: string, l: Ledger, state: Logged): void {
     if (l.exists) {
       if (l.removing === 0) {
@@ -112,6 +120,12 @@ export class Oracle {
       throw new Violation('in order', `update ${id} of ${caller} on ${actor} came late`)
     }
     this.lastByCaller.set(key, id)
+  }
+
+  /** A plain call runs behind the caller's own updates that were made before it. */
+  behindUpdates(actor: string, caller: number, id: number): void {
+    const key = `${actor} ${caller}`
+    this.lastByCaller.set(key, Math.max(this.lastByCaller.get(key) ?? 0, id))
   }
 
   removing(actor: string): void {

@@ -8,7 +8,7 @@ import {
   u32,
   untether,
 } from '../../../actors/index.ts'
-import { defineNF, forward } from '../../../nf-apps/nf.ts'
+import { defineNF, forward } from '../../../nf-apps/index.ts'
 import type { Oracle } from './oracle.ts'
 
 /** How long a stale value may be old in a walk (ms of virtual time). */
@@ -28,8 +28,10 @@ export function walkTypes(ref: () => Ref) {
     size: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
   })
   const Multi = multiWriter('multi', shape, {
-    append: (s, actor: string, id: number) => {
-      ref().oracle.turn(actor, s, id)
+    append: (s, actor: string, by: number, id: number) => {
+      const { oracle } = ref()
+      oracle.turn(actor, s, id)
+      if (by > 0) oracle.behindUpdates(actor, by, id)
       return s.log.length
     },
     post: untether((s, x: { actor: string; by: number; id: number }) => {
@@ -77,11 +79,14 @@ export function walkNF(ref: () => Ref) {
           oracle.inOrder(`flows/${flow}`, 0, seq)
           oracle.end(id)
           if (way !== 2) return forward
-          return pause(seq % 7).then(() => forward)
+          return pause(seq % 7).then(() => {
+            oracle.stillTurn(`flows/${flow}`, s, id)
+            return forward
+          })
         })
       if (way !== 1) return turn()
       // Something else is waited for before the flow's turn: order must hold all the same.
-      const before = multis.at(flow % 3).append(`multis/${flow % 3}`, id + 1)
+      const before = multis.at(flow % 3).append(`multis/${flow % 3}`, 0, id + 1)
       return before instanceof Promise ? before.then(turn) : turn()
     },
   })

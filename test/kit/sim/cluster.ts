@@ -1,0 +1,321 @@
+import { allKinds, type Bus, type MemberNo, MemoryHub } from '../../../bus/index.ts'
+import { type Entered, enter, Instance, Source } from '../../../cli/index.ts'
+import { Random } from '../../../loadgen/index.ts'
+import type { NF, OptionValues, StateMap } from '../../../nf-apps/index.ts'
+import { LINK_ETHERNET, Packet, steeringHash } from '../../../nf-apps/packet/index.ts'
+import { SimClock } from './clock.ts'
+import { runMicrotasks } from './microtasks.ts'
+import { Violation } from './oracle.ts'
+
+/** Chances, per frame below the links. */
+export interface Faults {
+  readonly drop: number
+  readonly double: number
+  readonly late: number
+}
+export const noFaults: Faults = { drop: 0, double: 0, late: 0 }
+
+export interface ClusterOptions {
+  readonly seed: number
+  /** Asked once for each instance: one that makes its NF anew each time shows state kept outside actors. */
+  readonly nf: () => NF<StateMap, unknown>
+  readonly options?: OptionValues
+  readonly slotBits?: number
+  readonly spread?: boolean
+  readonly faults?: Faults
+  /** Sees each member before anything comes in. */
+  readonly onMember?: (body: Instance | Source, id: string) => void
+}
+
+/** An instance of a simulated cluster. */
+export interface SimNode {
+  readonly id: string
+  readonly bus: Bus
+  entered: Entered<Instance> | undefined
+  leaving: boolean
+  gone: boolean
+}
+
+const EVENTS_MAX = 400_000
+/** How long it may take to converge once faults have stopped (virtual ms). */
+const CONVERGE_MS = 60_000
+
+/**
+ * A cluster of the product's own members, on the memory bus, under one virtual clock and one seed: the same seed runs
+ * exactly the same. To be driven from within a macrotask (`inMacrotask`).
+ */
+export class SimCluster {
+  readonly clock = new SimClock()
+  readonly random: Random
+  readonly nodes: SimNode[] = []
+  /** How often each fault and each change has come. */
+  readonly seen = {
+    dropped: 0,
+    doubled: 0,
+    late: 0,
+    /** Answers of the register that were older than its newest entry. */
+    outdated: 0,
+    paused: 0,
+    joins: 0,
+    leaves: 0,
+    /** Views that came to a member whose slots of the one before were still on their way. */
+    overlaps: 0,
+  }
+  faults: Faults
+  events = 0
+  private readonly o: ClusterOptions
+  private readonly hub: MemoryHub
+  private entered: Entered<Source> | undefined
+  private failure: unknown
+  /** Instances that are stopped, and until when. */
+  private readonly paused = new Map<MemberNo, number>()
+  private outbox: { bytes: Uint8Array; hash: number; timeUs: number }[] = []
+  private outboxAt = 0
+
+  constructor(options: ClusterOptions) {
+    this.o = options
+    this.random = new Random(options.seed)
+    this.faults = options.faults ?? noFaults
+    const frame = (from: MemberNo | undefined, to: MemberNo) => this.frameDelays(from ?? 0, to)
+    const register = () => this.registerFault()
+    this.hub = new MemoryHub({ clock: this.clock, faults: { frame, register } })
+  }
+
+  private delay(): number {
+    const { late } = this.faults
+    if (late === 0 || this.random.unit() >= late) return this.random.unit() * 0.5
+    this.seen.late++
+    return this.random.unit() * 30
+  }
+
+  private registerFault() {
+    const { late } = this.faults
+    const stale = late > 0 && this.random.unit() < late / 2 ? 1 : 0
+    this.seen.outdated += stale
+    return { before: this.delay(), after: this.delay(), stale }
+  }
+
+  private frameDelays(from: MemberNo, to: MemberNo): number[] {
+    const { drop, double } = this.faults
+    if (drop + double > 0) {
+      const r = this.random.unit()
+      if (r < drop) {
+        this.seen.dropped++
+        return []
+      }
+      if (r < drop + double) {
+        this.seen.doubled++
+        return [this.afterPause(from, to), this.afterPause(from, to)]
+      }
+    }
+    return [this.afterPause(from, to)]
+  }
+
+  private afterPause(from: MemberNo, to: MemberNo): number {
+    if (this.paused.size === 0) return this.delay()
+    const until = Math.max(this.paused.get(from) ?? 0, this.paused.get(to) ?? 0)
+    return Math.max(0, until - this.clock.now()) + this.delay()
+  }
+
+  /** For so long nothing comes to that instance, nor from it. */
+  pause(node: SimNode, ms: number): void {
+    if (!node.entered) return
+    this.seen.paused++
+    this.paused.set(node.entered.no, this.clock.now() + ms)
+  }
+
+  heal(): void {
+    this.faults = noFaults
+    this.paused.clear()
+  }
+
+  /** Steps until it is so; throws what went wrong meanwhile, or what it is that does not come about. */
+  until(done: () => boolean, what: string, withinMs = CONVERGE_MS): void {
+    const end = this.clock.now() + withinMs
+    while (!done()) {
+      if (!this.clock.step()) throw new Violation('converges', `nothing happens: ${what}`)
+      runMicrotasks()
+      if (this.failure) throw this.failure
+      if (++this.events > EVENTS_MAX || this.clock.now() > end) {
+        throw new Violation('converges', `not: ${what}; ${this.stuck()}`)
+      }
+    }
+  }
+
+  /** Steps until the promise has settled. */
+  settle<T>(promise: Promise<T>, what: string): T {
+    let result: { value: T } | undefined
+    promise.then(
+      (value) => {
+        result = { value }
+      },
+      (error) => this.fail(error),
+    )
+    this.until(() => result !== undefined, what)
+    return result!.value
+  }
+
+  fail(error: unknown): void {
+    this.failure ??= error ?? new Error('failed')
+  }
+
+  private stuck(): string {
+    const members = this.nodes.map((n) => {
+      const { body } = n.entered ?? {}
+      if (!body || n.gone) return `${n.id}: ${n.gone ? 'gone' : 'joining'}`
+      const { member, intake } = body
+      const waits = [...member.space.waiting()].map((w) => `${w.type}/${w.key} ${w.waitsFor}`)
+      const state = member.view?.memberOf(n.entered!.no)?.state
+      const { quiet, empty } = member.space
+      const at = `${n.id}=${n.entered!.no} ${state} epoch ${member.view?.epoch}`
+      return `${at} quiet ${quiet} empty ${empty} intake ${intake.idle} waits [${waits}]`
+    })
+    return `outstanding ${this.entered?.body.steerer.outstanding}; ${members.join('; ')}`
+  }
+
+  // ---- members ----
+
+  private common(id: string, bus: Bus) {
+    return {
+      bus,
+      clock: this.clock,
+      id,
+      schema: 'sim',
+      slotBits: this.slotBits,
+      onError: (_what: string, error: unknown) => this.fail(error),
+    }
+  }
+  private get slotBits(): number {
+    return this.o.slotBits ?? 4
+  }
+  private space(nf: NF<StateMap, unknown>) {
+    return {
+      types: nf.state,
+      slotBits: this.slotBits,
+      placement: this.o.spread ? ('spread' as const) : ('aligned' as const),
+      limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64 },
+    }
+  }
+
+  join(): SimNode {
+    const id = `i${this.nodes.length}`
+    const bus = this.hub.connect()
+    const node: SimNode = { id, bus, entered: undefined, leaving: false, gone: false }
+    this.nodes.push(node)
+    this.seen.joins++
+    const nf = this.o.nf()
+    const env = nf.setup(this.o.options ?? {})
+    const wallMs = () => this.clock.now()
+    enter({
+      ...this.common(id, bus),
+      role: 'instance',
+      make: (ports) =>
+        this.seenBy(new Instance(id, nf, env, { ...ports, wallMs }, this.space(nf)), id),
+    }).then(
+      (entered) => this.hasEntered(node, entered),
+      (error) => this.fail(error),
+    )
+    return node
+  }
+
+  private hasEntered(node: SimNode, entered: Entered<Instance>): void {
+    node.entered = entered
+    void entered.left.then(() => {
+      node.gone = true
+      entered.stop()
+    })
+  }
+
+  private seenBy<T extends Instance | Source>(body: T, id: string): T {
+    const { member } = body
+    const onView = member.onView.bind(member)
+    member.onView = (view) => {
+      if (member.space.inHandoff) this.seen.overlaps++
+      onView(view)
+    }
+    this.o.onMember?.(body, id)
+    return body
+  }
+
+  /** Joins a source of packets; its results are read through it. */
+  enterSource(batchPacketsMax = 2, flipsPerStep = 2, flipEveryMs = 2): void {
+    const options = { wallMs: () => this.clock.now(), flipsPerStep, flipEveryMs, batchPacketsMax }
+    const nf = this.o.nf()
+    enter({
+      ...this.common('source', this.hub.connect()),
+      role: 'steerer',
+      make: (ports) => this.seenBy(new Source(nf, ports, this.space(nf), options), 'source'),
+    }).then(
+      (entered) => {
+        this.entered = entered
+        entered.body.onRoom = () => this.offer()
+      },
+      (error) => this.fail(error),
+    )
+    this.until(() => this.entered !== undefined, 'the source joins')
+  }
+
+  get source(): Source {
+    return this.entered!.body
+  }
+
+  get active(): SimNode[] {
+    return this.nodes.filter((n) => n.entered && !n.leaving && !n.gone)
+  }
+
+  /** Asks an instance to leave, unless it is the last one. */
+  leave(node = this.pick(this.active)): void {
+    if (this.active.length < 2 || !node?.entered) return
+    node.leaving = true
+    this.seen.leaves++
+    node.entered.leave().catch((error) => this.fail(error))
+  }
+
+  pick<T>(from: readonly T[]): T | undefined {
+    return from[Math.floor(this.random.unit() * from.length)]
+  }
+
+  // ---- packets ----
+
+  send(bytes: Uint8Array, timeUs = this.clock.now() * 1000): void {
+    const { length } = bytes
+    const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, 0, 0, 0, 0)
+    this.outbox.push({ bytes, hash: steeringHash(packet), timeUs })
+    this.offer()
+  }
+
+  private offer(): void {
+    const { steerer, member } = this.source
+    while (this.outboxAt < this.outbox.length) {
+      const { bytes, hash, timeUs } = this.outbox[this.outboxAt]!
+      const { length } = bytes
+      const arrival = { bytes, start: 0, end: length, wireLength: length, timeUs, linkType: 1 }
+      if (!steerer.offer(arrival, hash)) break
+      this.outboxAt++
+    }
+    if (this.outboxAt === this.outbox.length) {
+      this.outbox = []
+      this.outboxAt = 0
+    }
+    steerer.flush()
+    member.wake()
+  }
+
+  /** Every packet has its verdict, and every member is where it wants to be. */
+  get settled(): boolean {
+    if (this.outbox.length > 0) this.offer()
+    if (this.outbox.length > 0 || this.source.steerer.outstanding > 0) return false
+    return this.nodes.every((n) => (n.leaving ? n.gone : n.entered !== undefined))
+  }
+
+  /** Messages by kind, of all members from the start. */
+  messages(): Record<string, number> {
+    const counts: Record<string, number> = {}
+    const bodies = [this.entered?.body, ...this.nodes.map((n) => n.entered?.body)]
+    for (const { code, name } of allKinds) {
+      counts[name] = 0
+      for (const b of bodies) counts[name] += b?.member.links.stats.messagesOut[code] ?? 0
+    }
+    return counts
+  }
+}
