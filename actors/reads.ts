@@ -73,8 +73,10 @@ export class Reads {
   constructor(core: Core, homes: Homes) {
     this.core = core
     this.homes = homes
-    this.cache = new LRUCache({ max: core.limits.staleValuesMax })
-    this.departures = new LRUCache({ max: core.limits.staleValuesMax })
+    // Without stale methods there is nothing to keep; the library makes room for all at once.
+    const max = core.types.some((type) => type.hasStale) ? core.limits.staleValuesMax : 1
+    this.cache = new LRUCache({ max })
+    this.departures = new LRUCache({ max })
     homes.onGone = (type, row) => {
       if (type.hasStale) this.departed(type, type.table.get(row, HASH))
     }

@@ -127,7 +127,7 @@ function runArguments(args: string[]): {
     ...own,
   })
   const options: OptionValues = Object.fromEntries(
-    Object.entries(nf.options).map(([option, o]) => [option, values[option] ?? o.value]),
+    Object.entries(nf.options).map(([option, o]) => [option, values[option] ?? o.default]),
   ) as OptionValues
   const defaultBus = findNatsServer() || process.env.NATS_URL ? 'nats' : 'memory'
   return {
@@ -240,7 +240,9 @@ function nfsCommand(): void {
   for (const nf of builtIn) {
     process.stdout.write(`${nf.name}: ${nf.summary}\n`)
     for (const [name, o] of Object.entries(nf.options)) {
-      process.stdout.write(`    --${name}${o.type === 'string' ? ' …' : ''}  ${o.help}\n`)
+      process.stdout.write(
+        `    --${name}${o.type === 'string' ? ` ${o.value ?? 'VALUE'}` : ''}  ${o.help}\n`,
+      )
     }
     for (const [name, { type, key }] of Object.entries(nf.state)) {
       const fields = Object.keys(type.fields).join(', ')

@@ -38,7 +38,9 @@ export interface NFOption {
   readonly type: 'string' | 'boolean'
   /** May be given more than once. */
   readonly multiple?: boolean
+  /** What stands for its value in the help. */
   readonly value?: string
+  readonly default?: string
   readonly help: string
 }
 export type OptionValues = Readonly<

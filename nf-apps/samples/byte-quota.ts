@@ -8,7 +8,12 @@ const Quota = singleWriter('quota', { bytes: f64, passed: u32, refused: u32 })
 export const byteQuota = defineNF('byte-quota', {
   summary: 'drops what a flow sends beyond its quota of bytes',
   options: {
-    quota: { type: 'string', value: '100000', help: 'bytes that each flow may pass' },
+    quota: {
+      type: 'string',
+      value: 'BYTES',
+      default: '100000',
+      help: 'bytes that each flow may pass',
+    },
   },
   state: { quotas: Quota.keyedBy(symmetricFlow) },
   setup({ quota }) {
