@@ -1,5 +1,5 @@
 import type { Bus, Clock, MemberNo } from '../bus/index.ts'
-import { PROTOCOL_VERSION } from '../bus/index.ts'
+import { PROTOCOL_VERSION, RehomeError } from '../bus/index.ts'
 import { Membership, type Role, type View } from '../placement/index.ts'
 import type { Member, MemberPorts } from './member.ts'
 
@@ -36,7 +36,11 @@ export async function enter<T extends { readonly member: Member }>(
 ): Promise<Entered<T>> {
   let latest: View | undefined
   let body: T | undefined
-  const failed = (what: string) => (error: unknown) => o.onError(what, error)
+  const failed = (what: string) => (error: unknown) => {
+    // What was under way when the member stopped: nobody waits for it.
+    if (error instanceof RehomeError && error.code === 'closed') return
+    o.onError(what, error)
+  }
   const membership = new Membership({
     register: o.bus.register,
     clock: o.clock,

@@ -1,5 +1,12 @@
 import { Space, type SpaceOptions } from '../actors/index.ts'
-import { type ByteReader, type Clock, Kind, Links, type MemberNo } from '../bus/index.ts'
+import {
+  type ByteReader,
+  type Clock,
+  Kind,
+  type LinkLimits,
+  Links,
+  type MemberNo,
+} from '../bus/index.ts'
 import type { View } from '../placement/index.ts'
 
 /** What a member is besides its actor space: an instance's intake, or a steerer. */
@@ -31,7 +38,10 @@ export interface MemberPorts {
   readonly onError: (what: string, error: unknown) => void
 }
 
-export type SpaceSettings = Omit<SpaceOptions, 'self' | 'out' | 'clock'>
+export type SpaceSettings = Omit<SpaceOptions, 'self' | 'out' | 'clock'> & {
+  /** Other bounds of the links than usual; the same at all members. */
+  readonly links?: Partial<LinkLimits>
+}
 
 /** Timeouts, late offers of a leaver: nothing that anything waits for closely. */
 const TICK_MS = 100
@@ -68,6 +78,7 @@ export class Member {
       transmit: ports.transmit,
       epoch: () => this.view?.epoch ?? 0,
       onMessage: (from, kind, r, epoch) => this.onMessage(from, kind, r, epoch),
+      ...(settings.links === undefined ? {} : { limits: settings.links }),
     })
     this.links.onCredit = () => {
       this.space.onCredit()

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ids } from '../../nf-apps/ids/index.ts'
-import type { OptionValues } from '../../nf-apps/nf.ts'
+import type { OptionValues } from '../../nf-apps/index.ts'
 import { packetsOf } from './prads-agreement.ts'
 import { soloRun } from './solo.ts'
 

@@ -84,6 +84,8 @@ function settingsOf(o: Options, seed: number): WalkSettings {
 
 /** Runs the seeds from `from` in steps of `step`; stops at the first violation. */
 async function runSeeds(o: Options, from: number, step: number): Promise<Tally> {
+  // Errors that are tried again are common here, and their stacks dear; one seed alone shows them.
+  if (o.seeds > 1) Error.stackTraceLimit = 0
   const tally = new Tally()
   const mutant = o.mutant === undefined ? undefined : mutantNamed(o.mutant)
   for (let seed = from; seed < o.from + o.seeds && !tally.failure; seed += step) {

@@ -23,6 +23,9 @@ export interface ClusterOptions {
   readonly slotBits?: number
   readonly spread?: boolean
   readonly faults?: Faults
+  /** The links' bounds: small ones are met. */
+  readonly frameBytes?: number
+  readonly creditBytes?: number
   /** Sees each member before anything comes in. */
   readonly onMember?: (body: Instance | Source, id: string) => void
 }
@@ -137,7 +140,8 @@ export class SimCluster {
       runMicrotasks()
       if (this.failure) throw this.failure
       if (++this.events > EVENTS_MAX || this.clock.now() > end) {
-        throw new Violation('converges', `not: ${what}; ${this.stuck()}`)
+        const at = `${this.events} events, ${Math.round(this.clock.now())} ms`
+        throw new Violation('converges', `not: ${what}; ${at}; ${this.stuck()}`)
       }
     }
   }
@@ -189,11 +193,13 @@ export class SimCluster {
     return this.o.slotBits ?? 4
   }
   private space(nf: NF<StateMap, unknown>) {
+    const { frameBytes = 4096, creditBytes = 1 << 20 } = this.o
     return {
       types: nf.state,
       slotBits: this.slotBits,
       placement: this.o.spread ? ('spread' as const) : ('aligned' as const),
       limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64 },
+      links: { frameBytes, creditBytes, slabBytes: 4 * frameBytes },
     }
   }
 
@@ -303,7 +309,6 @@ export class SimCluster {
 
   /** Every packet has its verdict, and every member is where it wants to be. */
   get settled(): boolean {
-    if (this.outbox.length > 0) this.offer()
     if (this.outbox.length > 0 || this.source.steerer.outstanding > 0) return false
     return this.nodes.every((n) => (n.leaving ? n.gone : n.entered !== undefined))
   }

@@ -16,6 +16,8 @@ export interface WalkSettings {
   readonly pauses: number
   readonly faults: Faults
   readonly spread: boolean
+  readonly frameBytes: number
+  readonly creditBytes: number
 }
 
 /** A mix that is drawn from the seed: few slots and many views, so that races meet. */
@@ -38,6 +40,8 @@ export function settingsFor(seed: number): WalkSettings {
       late: r.unit() * 0.2,
     },
     spread: r.unit() < 0.5,
+    frameBytes: 256 << Math.floor(r.unit() * 4),
+    creditBytes: r.unit() < 0.5 ? 1 << 20 : 256 << Math.floor(r.unit() * 4),
   }
 }
 
@@ -84,14 +88,13 @@ export class Walk {
 
   constructor(settings: WalkSettings, onMember?: ClusterOptions['onMember']) {
     this.settings = settings
-    const { seed, slotBits, spread, faults } = settings
     const pause = (ms: number) =>
       new Promise<void>((go) => {
         this.cluster.clock.after(ms, go)
       })
     const nf = walkNF(() => ({ oracle: this.oracle, pause }))
     const seen = onMember === undefined ? {} : { onMember }
-    this.cluster = new SimCluster({ seed, nf: () => nf, slotBits, spread, faults, ...seen })
+    this.cluster = new SimCluster({ ...settings, nf: () => nf, ...seen })
     this.random = this.cluster.random
     this.oracle = new Oracle(() => this.cluster.clock.now())
   }
