@@ -11,12 +11,16 @@ export class AhoCorasick {
   private readonly width: number
   /** Where the next state's row starts; its complement, if patterns end in that state. */
   private readonly next: Int32Array
-  /** Patterns that end in a state. */
+  /** Values of the patterns that end in a state. */
   private readonly outputs: (readonly number[] | undefined)[]
   private readonly shortest: number
 
-  /** `patterns` are in small letters. */
-  constructor(patterns: readonly Uint8Array[], fold: Uint8Array) {
+  /** `patterns` are in small letters; `values` are what each of them stands for. */
+  constructor(
+    patterns: readonly Uint8Array[],
+    values: readonly (readonly number[])[],
+    fold: Uint8Array,
+  ) {
     const { classes, width } = byteClasses(patterns, fold)
     this.classes = classes
     this.width = width
@@ -24,11 +28,11 @@ export class AhoCorasick {
     const trie = trieOf(patterns, classes)
     this.outputs = new Array<readonly number[] | undefined>(trie.children.length)
     this.next = new Int32Array(trie.children.length * width)
-    this.fill(trie)
+    this.fill(trie, values)
   }
 
   /** Row by row in order of depth: where a state has no child, it goes where its longest suffix would. */
-  private fill(trie: Trie): void {
+  private fill(trie: Trie, values: readonly (readonly number[])[]): void {
     const { next, width, outputs } = this
     const order = [0]
     const fallback = new Int32Array(trie.children.length)
@@ -36,7 +40,8 @@ export class AhoCorasick {
       const node = order[row]!
       const back = fallback[row]!
       const inherited = row === 0 ? [] : (outputs[back] ?? [])
-      const all = [...(trie.outputs[node] ?? []), ...inherited]
+      const own = (trie.outputs[node] ?? []).flatMap((pattern) => values[pattern]!)
+      const all = [...own, ...inherited]
       if (all.length > 0) outputs[row] = all
       const children = trie.children[node]!
       for (let c = 0; c < width; c++) {
@@ -56,8 +61,8 @@ export class AhoCorasick {
     }
   }
 
-  /** Calls `found` for each pattern that ends somewhere in [low, high); possibly more than once. */
-  search(bytes: Uint8Array, low: number, high: number, found: (pattern: number) => void): void {
+  /** Calls `found` with the values of each pattern that stands in [low, high); possibly more than once. */
+  search(bytes: Uint8Array, low: number, high: number, found: (value: number) => void): void {
     if (high - low < this.shortest) return
     const { next, classes, width, outputs } = this
     let state = 0
@@ -65,7 +70,7 @@ export class AhoCorasick {
       state = next[state + classes[bytes[i]!]!]!
       if (state >= 0) continue
       state = ~state
-      for (const pattern of outputs[state / width]!) found(pattern)
+      for (const value of outputs[state / width]!) found(value)
     }
   }
 }

@@ -40,7 +40,7 @@ export interface Hit {
 }
 
 /** Alerts of one packet; more say nothing new, and a packet made to match all rules would drown the rest. */
-export const ALERTS_PER_PACKET_MAX = 15
+const ALERTS_PER_PACKET_MAX = 15
 /** Raw bytes kept behind an HTTP message for rules that look into both. */
 const KEPT_BYTES = 8 * 1024
 

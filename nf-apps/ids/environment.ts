@@ -8,7 +8,7 @@ import { type Refusal, refusalText } from './rules.ts'
 import type { Signature } from './signature.ts'
 import type { IdsActors } from './state.ts'
 
-export const FORMATS = ['eve', 'fast', 'hosts', 'rules'] as const
+const FORMATS = ['eve', 'fast', 'hosts', 'rules'] as const
 export type Format = (typeof FORMATS)[number]
 
 /** What an instance has besides its actors; nothing of it changes with the packets. */

@@ -16,7 +16,7 @@ export const SEEN_TO_CLIENT = 2
 export const TRIED_TO_SERVER = 4
 export const TRIED_TO_CLIENT = 8
 
-export const flowFields = {
+const flowFields = {
   /** Packet time of the last packet, µs; 0 before the first. */
   lastUs: f64,
   /** Index of the last packet, which alerts at the flow's end are about. */
@@ -56,7 +56,7 @@ export function endsAtUs(f: FlowState): number {
 }
 
 /** Whether its end will still have something to inspect. */
-export function hasPending(f: FlowState): boolean {
+function hasPending(f: FlowState): boolean {
   const c = f.connection
   return c !== null && (c.client.segments.length > 0 || c.server.segments.length > 0)
 }

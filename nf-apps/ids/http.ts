@@ -10,7 +10,7 @@ import { latin1 } from './uri.ts'
 /** Bytes of a message's headers; beyond that the side is given up. */
 const HEADER_BYTES_MAX = 64 * 1024
 /** Bytes of a body that rules see. */
-export const BODY_BYTES_MAX = 100 * 1024
+const BODY_BYTES_MAX = 100 * 1024
 /** Requests that wait for their answers on one connection. */
 const WAITING_MAX = 256
 

@@ -16,7 +16,7 @@ import {
  */
 
 /** `FlowKey.vlan` of flows inside; no tag has this number. */
-export const INSIDE = 0xfff0
+const INSIDE = 0xfff0
 /** Tunnels in tunnels: what a packet may make us look at. */
 const DEPTH_MAX = 4
 

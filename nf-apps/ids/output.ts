@@ -65,7 +65,7 @@ function fastLine(alert: AlertRecord, s: Signature): string {
   return `${americanTime(timeUs)}  ${rule} ${kind} {${name}} ${ends}`
 }
 
-export function protocolName(protocol: number): string {
+function protocolName(protocol: number): string {
   return PROTOCOLS[protocol] ?? String(protocol).padStart(3, '0')
 }
 

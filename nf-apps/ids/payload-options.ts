@@ -39,7 +39,7 @@ export function parseContent(option: string, value: string): Content {
 }
 
 /** Text with |41 42| for bytes in hex and \ before " ; : and itself. */
-export function parsePattern(option: string, text: string): Uint8Array {
+function parsePattern(option: string, text: string): Uint8Array {
   const bytes: number[] = []
   for (let i = 0; i < text.length; i++) {
     const c = text[i]!

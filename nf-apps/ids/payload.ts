@@ -358,7 +358,7 @@ export class Inspection {
   }
 }
 
-export function isSingle(c: Content): boolean {
+function isSingle(c: Content): boolean {
   return (
     c.distance === undefined &&
     c.within === undefined &&

@@ -166,51 +166,50 @@ export class Regex {
           // An iteration that ate nothing leaves the loop instead of going round for ever.
           pc = slots[xs[pc]!] === at ? ys[pc]! : pc + 1
           break
-        case PLACE:
-          if (this.isAt(xs[pc]!, at)) pc++
-          else failed = true
-          break
-        case LOOK: {
-          const flags = xs[pc]!
-          const found =
-            (flags & 2) === 0 ? this.run(pc + 1, at, false) >= 0 : this.behind(pc + 1, at)
-          if (found === ((flags & 1) === 0)) pc = ys[pc]!
-          else failed = true
-          break
-        }
-        case ATOMIC: {
-          const end = this.run(pc + 1, at, false)
-          if (end >= 0) {
-            at = end
-            pc = ys[pc]!
-          } else failed = true
-          break
-        }
-        case BACK: {
-          const end = this.backReference(xs[pc]!, ys[pc]! === 1, at)
-          if (end >= 0) {
-            at = end
-            pc++
-          } else failed = true
-          break
-        }
-        default:
+        case DONE:
           stackTop = base
           return at
+        default: {
+          const to = this.special(pc, at)
+          if (to < 0) failed = true
+          else {
+            at = to
+            pc = ops[pc] === LOOK || ops[pc] === ATOMIC ? ys[pc]! : pc + 1
+          }
+        }
       }
       if (!failed) continue
-      for (;;) {
-        if (stackTop === base) return -1
-        stackTop -= 3
-        const to = stack[stackTop]!
-        const value = stack[stackTop + 1]!
-        if (to >= 0) {
-          pc = to
-          at = value
-          break
-        }
-        slots[-1 - to] = value
+      pc = this.backtrack(base)
+      if (pc < 0) return -1
+      at = stack[stackTop + 1]!
+    }
+  }
+
+  /** Back to the last choice: where to go on, its position above the top; −1 if there is none. */
+  private backtrack(base: number): number {
+    while (stackTop > base) {
+      stackTop -= 3
+      const to = stack[stackTop]!
+      if (to >= 0) return to
+      this.slots[-1 - to] = stack[stackTop + 1]!
+    }
+    return -1
+  }
+
+  /** What takes no single byte: where it ends, or −1. */
+  private special(pc: number, at: number): number {
+    const x = this.xs[pc]!
+    switch (this.ops[pc]!) {
+      case PLACE:
+        return this.isAt(x, at) ? at : -1
+      case LOOK: {
+        const found = (x & 2) === 0 ? this.run(pc + 1, at, false) >= 0 : this.behind(pc + 1, at)
+        return found === ((x & 1) === 0) ? at : -1
       }
+      case ATOMIC:
+        return this.run(pc + 1, at, false)
+      default:
+        return this.backReference(x, this.ys[pc]! === 1, at)
     }
   }
 
@@ -412,4 +411,23 @@ function startsAtStart(node: Node): boolean {
   if (node.kind === 'sequence') return startsAtStart(node.parts[0]!)
   if (node.kind === 'choice') return node.parts.every(startsAtStart)
   return (node.kind === 'group' || node.kind === 'atomic') && startsAtStart(node.body)
+}
+
+/** The first match of an expression in bytes: where it starts and ends. `letters` are as behind a pcre: imsx. */
+export function regexSearch(
+  expression: string,
+  letters: string,
+  bytes: Uint8Array,
+): readonly [number, number] | undefined {
+  const has = (letter: string): boolean => letters.includes(letter)
+  const flags = {
+    caseless: has('i'),
+    dotAll: has('s'),
+    multiline: has('m'),
+    extended: has('x'),
+    ungreedy: has('G'),
+    dollarEndOnly: has('E'),
+  }
+  const regex = new Regex(expression, flags, has('A'))
+  return regex.search(bytes, 0, bytes.length) ? [regex.start, regex.end] : undefined
 }

@@ -35,8 +35,17 @@ export class Candidates {
     this.ranks.push(rank)
   }
 
+  /** By insertion: they are a handful. */
   sorted(): readonly number[] {
-    return this.ranks.sort((a, b) => a - b)
+    const { ranks } = this
+    if (ranks.length > 64) return ranks.sort((a, b) => a - b)
+    for (let i = 1; i < ranks.length; i++) {
+      const rank = ranks[i]!
+      let k = i
+      for (; k > 0 && ranks[k - 1]! > rank; k--) ranks[k] = ranks[k - 1]!
+      ranks[k] = rank
+    }
+    return ranks
   }
 }
 
@@ -76,7 +85,6 @@ class Patterns {
   private readonly byText = new Map<string, { pattern: Uint8Array; ranks: number[] }>()
   private within = 0
   private automaton: AhoCorasick | undefined
-  private ranksOf: number[][] = []
 
   add(rank: number, bytes: Uint8Array, within: number): void {
     const pattern = bytes.map((byte) => FOLD[byte]!)
@@ -91,16 +99,14 @@ class Patterns {
     if (this.byText.size === 0) return
     // Built at its first packet: most port groups never see one.
     if (this.automaton === undefined) this.build()
-    this.automaton!.search(bytes, low, Math.min(high, low + this.within), (pattern) => {
-      for (const rank of this.ranksOf[pattern]!) into.add(rank)
-    })
+    this.automaton!.search(bytes, low, Math.min(high, low + this.within), into.add)
   }
 
   private build(): void {
     const entries = [...this.byText.values()]
-    this.ranksOf = entries.map((entry) => entry.ranks)
     this.automaton = new AhoCorasick(
       entries.map((entry) => entry.pattern),
+      entries.map((entry) => entry.ranks),
       FOLD,
     )
   }

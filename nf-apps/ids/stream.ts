@@ -7,25 +7,25 @@ import { type Packet, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/index
  * acknowledged bytes, and what is left when the connection ends. The state is plain data: it rehomes with its flow.
  */
 
-export const NONE = 0
-export const SYN_SENT = 1
-export const SYN_RECEIVED = 2
+const NONE = 0
+const SYN_SENT = 1
+const SYN_RECEIVED = 2
 export const ESTABLISHED = 3
-export const FIN_WAIT_1 = 4
-export const FIN_WAIT_2 = 5
+const FIN_WAIT_1 = 4
+const FIN_WAIT_2 = 5
 export const TIME_WAIT = 6
 /** From here on no more is to come: what is there is looked at, however little. */
-export const LAST_ACK = 7
-export const CLOSE_WAIT = 8
-export const CLOSING = 9
+const LAST_ACK = 7
+const CLOSE_WAIT = 8
+const CLOSING = 9
 export const CLOSED = 10
 
 /** Bytes a side may hold that are not yet inspected; segments beyond are left out, and counted. */
-export const PENDING_BYTES_MAX = 256 * 1024
+const PENDING_BYTES_MAX = 256 * 1024
 /** Bytes of a side that are put in order at all: attacks come early in a connection. */
-export const DEPTH_BYTES = 1024 * 1024
+const DEPTH_BYTES = 1024 * 1024
 /** Raw bytes are inspected in pieces of at least this, so that a pattern over a few segments is found. */
-export const CHUNK_BYTES = 2560
+const CHUNK_BYTES = 2560
 /** Segments a side may hold out of order; each costs an object. */
 const SEGMENTS_MAX = 1024
 

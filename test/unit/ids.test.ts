@@ -1,0 +1,222 @@
+import { describe, expect, it } from 'vitest'
+import { compileTexts, refusalText } from '../../nf-apps/ids/index.ts'
+import { build, TCP_SYN } from '../../nf-apps/packet/index.ts'
+import { CLIENT, conversation, lines, SERVER, sids } from './ids-run.ts'
+
+const { ethernet, icmp, ipv4, ipv4Fragments, ipv6, tcp, transport, udp } = build
+const SECOND = 1_000_000
+
+const rule = (ends: string, options: string, sid = 1) =>
+  `alert ${ends} (msg:"x"; ${options} sid:${sid}; rev:2;)\n`
+const datagram = (src: string, dst: string, payload = 'hi', srcPort = 1234, dstPort = 53) =>
+  ethernet({}, ipv4({ src, dst }, udp({ srcPort, dstPort }, payload)))
+
+describe('headers', () => {
+  it.each([
+    ['udp 10.0.0.0/8 any -> any any', true],
+    ['udp !10.0.0.0/8 any -> any any', false],
+    ['udp [10.0.0.0/8,!10.0.0.7] any -> any any', false],
+    ['udp [192.0.2.0/24,10.0.0.1-10.0.0.9] any -> any any', true],
+    ['udp $MINE any -> !$MINE 53', true],
+    ['udp $OTHERS any -> any any', false],
+    ['udp any 1234 -> any [1:52,54:]', false],
+    ['udp any [1000:2000,!1500] -> any 53', true],
+    ['udp any !1234 -> any any', false],
+    ['udp 192.0.2.80 53 -> any any', false],
+    ['udp 192.0.2.80 53 <> any any', true],
+    ['tcp any any -> any any', false],
+    ['ip any any -> any any', true],
+  ])('%s: %s', async (ends, matches) => {
+    const options = { var: ['MINE=[10.0.0.0/8]', 'OTHERS=!$MINE'] }
+    const got = await sids(rule(ends, 'content:"hi";'), [datagram(CLIENT, SERVER)], options)
+    expect(got).toEqual(matches ? [1] : [])
+  })
+
+  it('tries rules about addresses only once per flow and direction', async () => {
+    const frames = [datagram(CLIENT, SERVER), datagram(CLIENT, SERVER)]
+    frames.push(datagram(SERVER, CLIENT, 'ho', 53, 1234), datagram(SERVER, CLIENT, 'ho', 53, 1234))
+    expect(await sids(rule('udp any any -> any any', ''), frames)).toEqual([1, 1])
+  })
+})
+
+describe('what cannot be honoured is named, and left out whole', () => {
+  it.each([
+    ['alert udp any any -> any any (content:"a"; nosuch:1; sid:1;)', 'nosuch'],
+    ['alert udp any any -> any any (content:"a|4|"; sid:1;)', 'content'],
+    ['alert udp any any -> any any (content:"abc"; depth:2; sid:1;)', 'depth'],
+    ['alert udp any any -> any any (content:"a"; offset:1; distance:1; sid:1;)', 'distance'],
+    ['alert udp any any -> any any (depth:2; sid:1;)', 'depth'],
+    ['alert udp any any -> any any (pcre:"/(a/"; sid:1;)', 'pcre'],
+    ['alert udp any any -> any any (pcre:"/a/y"; sid:1;)', 'pcre'],
+    ['alert udp any any -> any any (pcre:"/(?R)/"; sid:1;)', 'pcre'],
+    ['alert udp any any -> any any (byte_test:9,>,1,0; sid:1;)', 'byte_test'],
+    ['alert udp any any -> any any (byte_test:1,%,1,0; sid:1;)', 'byte_test'],
+    [
+      'alert udp any any -> any any (threshold:type both, track by_moon, count 1, seconds 1; sid:1;)',
+      'threshold',
+    ],
+    ['alert udp any any -> any any (flow:sideways; sid:1;)', 'flow'],
+    ['alert tcp any any -> any any (flow:to_client; content:"a"; http_uri; sid:1;)', 'flow'],
+    ['alert udp any any -> any 99999 (sid:1;)', 'header'],
+    ['alert udp $NOSUCH any -> any any (sid:1;)', 'header'],
+    ['alert udp any any any any (sid:1;)', 'header'],
+    ['alert udp any any -> any any (content:"a";)', 'sid'],
+    ['alert quic any any -> any any (sid:1;)', 'header'],
+  ])('%s', (text, option) => {
+    const good = rule('udp any any -> any any', 'content:"b";', 2)
+    const { signatures, refused } = compileTexts([
+      { file: 'my.rules', text: `# x\n${text}\n${good}` },
+    ])
+    expect(signatures.map((s) => s.sid)).toEqual([2])
+    expect(refused).toHaveLength(1)
+    expect(refused[0]).toMatchObject({ file: 'my.rules', line: 2, option })
+    expect(refusalText(refused[0]!)).toMatch(/^my\.rules:2: /)
+  })
+
+  it('a file without a rule that can be honoured is an error', async () => {
+    const run = sids('alert udp any any -> any any (nosuch; sid:1;)\n', [])
+    await expect(run).rejects.toMatchObject({ code: 'bad-input' })
+  })
+
+  it('rules that are commented out are taken in on request', () => {
+    const text = `# ${rule('udp any any -> any any', 'content:"b";')}# just words (really)\n`
+    expect(compileTexts([{ file: 'x', text }]).signatures).toHaveLength(0)
+    expect(compileTexts([{ file: 'x', text }], { disabled: true }).signatures).toHaveLength(1)
+  })
+})
+
+describe('thresholds, by packet time', () => {
+  const pings = (n: number, src = CLIENT) =>
+    Array.from({ length: n }, () => ethernet({}, ipv4({ src, dst: SERVER }, icmp({}, 'p'))))
+  const raised = (options: string, n: number, gapUs: number) =>
+    sids(rule('icmp any any -> any any', `itype:8; ${options}`), pings(n), {}, times(n, gapUs))
+  const times = (n: number, gapUs: number) =>
+    Array.from({ length: n }, (_, i) => SECOND + i * gapUs)
+  it.each([
+    ['threshold:type limit, track by_src, count 2, seconds 60;', 10, SECOND, 2],
+    ['threshold:type threshold, track by_dst, count 3, seconds 60;', 10, SECOND, 3],
+    ['threshold:type both, track by_src, count 3, seconds 60;', 10, SECOND, 1],
+    ['threshold:type both, track by_rule, count 3, seconds 2;', 10, SECOND, 3],
+    ['detection_filter:track by_src, count 4, seconds 60;', 10, SECOND, 6],
+    ['detection_filter:track by_src, count 4, seconds 3;', 10, SECOND, 0],
+  ])('%s', async (options, n, gapUs, alerts) => {
+    expect(await raised(options, n, gapUs)).toHaveLength(alerts)
+  })
+
+  it('counts hosts apart', async () => {
+    const text = rule(
+      'icmp any any -> any any',
+      'itype:8; threshold:type limit, track by_src, count 1, seconds 60;',
+    )
+    expect(await sids(text, [...pings(3), ...pings(3, '10.0.0.8')])).toHaveLength(2)
+  })
+
+  it('finds port scans and password guessing', async () => {
+    const scan = Array.from({ length: 30 }, (_, i) =>
+      ethernet({}, ipv4({ src: CLIENT, dst: SERVER }, tcp({ dstPort: i + 1, flags: TCP_SYN }))),
+    )
+    const login = (port: number) => conversation([['server', '530 no\r\n']], [port, 21])
+    const guesses = [50000, 50001, 50002].flatMap(login)
+    const options = { 'port-scan': '20/60', 'password-guessing': '3/60', format: 'fast' }
+    const got = await lines(
+      rule('udp any any -> any any', 'content:"x";'),
+      [...scan, ...guesses],
+      options,
+    )
+    expect(got.map((line) => /:1\] (.*?) \[\*\*\]/.exec(line)?.[1])).toEqual([
+      'Port scan',
+      'Password guessing: FTP',
+    ])
+  })
+})
+
+describe('streams', () => {
+  const text = rule('tcp any any -> any any', 'content:"ATTACK";')
+  it('finds a pattern over segments, in and out of order, once', async () => {
+    const frames = conversation([
+      ['client', 'xxATT'],
+      ['client', 'ACKxx'],
+    ])
+    expect(await sids(text, frames)).toEqual([1])
+    const [first, second] = [frames[3]!, frames[5]!]
+    const swapped = frames.with(3, second).with(5, first)
+    expect(await sids(text, swapped)).toEqual([1])
+  })
+
+  it('picks up connections midstream unless told not to', async () => {
+    const frames = conversation([['client', 'ATTACK']]).slice(3)
+    const established = rule('tcp any any -> any any', 'flow:established; content:"ATTACK";')
+    expect(await sids(established, frames)).toEqual([1])
+    expect(await sids(established, frames, { 'no-midstream': true })).toEqual([])
+  })
+
+  it('stops reading a flow that a pass rule has matched', async () => {
+    const pass = 'pass tcp any any -> any any (content:"friend"; sid:9;)\n'
+    const frames = conversation([
+      ['client', 'friend '.repeat(400)],
+      ['client', 'ATTACK'],
+    ])
+    expect(await sids(pass + text, frames)).toEqual([])
+  })
+})
+
+describe('packets inside packets', () => {
+  const text = rule('udp any any -> any 53', 'content:"inner";')
+  const inner = ipv4({ src: CLIENT, dst: SERVER }, udp({ dstPort: 53 }, 'inner '.repeat(20)))
+  it('fragments', async () => {
+    const part = udp({ dstPort: 53 }, 'inner '.repeat(20))
+    const frames = ipv4Fragments({ src: CLIENT, dst: SERVER, id: 5 }, part, 32).map((f) =>
+      ethernet({}, f),
+    )
+    expect(frames.length).toBeGreaterThan(2)
+    expect(await sids(text, frames.reverse())).toEqual([1])
+  })
+  it.each([
+    ['IP in IP', ethernet({}, ipv4({ src: '1.1.1.1', dst: '2.2.2.2' }, transport(4, inner.bytes)))],
+    [
+      'GRE',
+      ethernet({}, ipv4({ src: '1.1.1.1', dst: '2.2.2.2' }, transport(47, gre(inner.bytes)))),
+    ],
+    ['in IPv6', ethernet({}, ipv6({ src: '::1', dst: '::2' }, transport(4, inner.bytes)))],
+  ])('%s', async (_, frame) => {
+    expect(await sids(text, [frame])).toEqual([1])
+  })
+})
+
+describe('output', () => {
+  const text = rule('udp any any -> any any', 'content:"hi"; classtype:misc-attack; priority:7;')
+  const at = [Date.UTC(2020, 1, 3, 4, 5, 6) * 1000 + 78]
+  it('eve.json', async () => {
+    const [line] = await lines(text, [datagram(CLIENT, SERVER)], {}, at)
+    expect(JSON.parse(line!)).toMatchObject({
+      timestamp: '2020-02-03T04:05:06.000078+0000',
+      pcap_cnt: 1,
+      event_type: 'alert',
+      src_ip: CLIENT,
+      src_port: 1234,
+      dest_ip: SERVER,
+      dest_port: 53,
+      proto: 'UDP',
+      alert: { action: 'allowed', gid: 1, signature_id: 1, rev: 2, signature: 'x', severity: 7 },
+    })
+  })
+  it('fast.log', async () => {
+    const [line] = await lines(text, [datagram(CLIENT, SERVER)], { format: 'fast' }, at)
+    expect(line).toBe(
+      '02/03/2020-04:05:06.000078  [**] [1:1:2] x [**] [Classification: Other attack] ' +
+        `[Priority: 7] {UDP} ${CLIENT}:1234 -> ${SERVER}:53`,
+    )
+  })
+  it('hosts, and the rules that were refused', async () => {
+    const [host] = await lines(text, [datagram(CLIENT, SERVER)], { format: 'hosts' })
+    expect(JSON.parse(host!)).toEqual({ ip: CLIENT, alerts: 1, first_pcap_cnt: 1, severity: 7 })
+    const bad = `${text}alert udp any any -> any any (nosuch; sid:2;)\n`
+    const listed = await lines(bad, [], { format: 'rules' })
+    expect(listed[0]).toMatch(/test\.rules:2: nosuch: /)
+    expect(listed[1]).toMatch(/^1 rules loaded, 1 refused/)
+  })
+})
+
+function gre(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from([0, 0, 8, 0, ...bytes])
+}
