@@ -49,7 +49,7 @@ export const defaultLimits: Limits = {
   flushMs: 10,
   outboxUpdatesMax: 1024,
   outboxesMax: 65_536,
-  staleValuesMax: 65_536,
+  staleValuesMax: 16_384,
   waitMs: 30_000,
   pageBits: 12,
 }

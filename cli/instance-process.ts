@@ -4,7 +4,7 @@ import type { Entered } from './enter.ts'
 import type { FromChild, ToChild } from './fleet.ts'
 import type { Instance } from './instance.ts'
 import { joinInstance, type OnError } from './join.ts'
-import { findNF, readSettings } from './settings.ts'
+import { loadNF, readSettings } from './settings.ts'
 
 export interface InstanceArguments {
   readonly nats: string
@@ -22,7 +22,7 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   const { nats, cluster, onError } = o
   const bus = await NatsBus.connect({ servers: nats, cluster, name: `rehome ${id}` })
   const settings = await readSettings(bus.register, cluster)
-  const nf = findNF(settings.nf)
+  const nf = await loadNF(settings.nf)
   const env = nf.setup(settings.options)
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined

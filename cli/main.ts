@@ -8,7 +8,7 @@ import { exitCodeOf, instanceProcess } from './instance-process.ts'
 import { showLive } from './live.ts'
 import { figures } from './report.ts'
 import { type RunArguments, run } from './run.ts'
-import { findNF } from './settings.ts'
+import { loadNF } from './settings.ts'
 import { scaleCommand, statusCommand } from './status.ts'
 
 const USAGE = `rehome: elastic network functions on a message bus
@@ -96,14 +96,14 @@ function scaleOf(values: Values): number[] {
   return scale
 }
 
-function runArguments(args: string[]): {
+async function runArguments(args: string[]): Promise<{
   run: RunArguments
   json: boolean
   log: string | undefined
-} {
+}> {
   const name = args.find((arg) => !arg.startsWith('-'))
   if (!name || name !== args[0]) throw usage('rehome run NF …: which NF? (rehome nfs lists them)')
-  const nf = findNF(name)
+  const nf = await loadNF(name)
   const own = Object.fromEntries(
     Object.entries(nf.options).map(([option, o]) => [
       option,
@@ -162,7 +162,7 @@ function errorTeller(log: pino.Logger | undefined): (what: string, error: unknow
 }
 
 async function runCommand(args: string[]): Promise<void> {
-  const { run: o, json, log: level } = runArguments(args)
+  const { run: o, json, log: level } = await runArguments(args)
   const log = level === undefined ? undefined : pino({ level }, pino.destination(2))
   const say = (line: string) => {
     if (log) log.info(line)

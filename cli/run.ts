@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { PlacementKind, StateModel } from '../actors/index.ts'
 import {
   type Bus,
@@ -30,7 +30,7 @@ import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
 import type { InstanceReport } from './instance.ts'
 import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
 import { type RunReport, runReport } from './report.ts'
-import { type ClusterSettings, findNF, writeSettings } from './settings.ts'
+import { type ClusterSettings, loadNF, writeSettings } from './settings.ts'
 import type { Source } from './source.ts'
 
 export interface RunArguments {
@@ -160,10 +160,10 @@ async function natsGround(
 
 /** `rehome run`: an NF over the input, on a cluster that scales under it. */
 export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> {
-  const nf = findNF(o.nf)
+  const nf = await loadNF(o.nf)
   const { placement, model } = o
   const settings: ClusterSettings = {
-    nf: nf.name,
+    nf: o.nf.includes('/') || o.nf.includes('.') ? resolve(o.nf) : o.nf,
     options: o.options,
     placement,
     model,

@@ -2,7 +2,7 @@ import { NatsBus, systemClock } from '../bus/index.ts'
 import { joinSource } from './join.ts'
 import { table } from './report.ts'
 import { WISH } from './run.ts'
-import { findNF, readSettings } from './settings.ts'
+import { loadNF, readSettings } from './settings.ts'
 import type { Source } from './source.ts'
 
 interface Where {
@@ -18,7 +18,7 @@ async function asking<T>(
   const bus = await NatsBus.connect({ servers: nats, cluster, name: 'rehome status' })
   try {
     const settings = await readSettings(bus.register, cluster)
-    const nf = findNF(settings.nf)
+    const nf = await loadNF(settings.nf)
     const onError = () => {}
     const common = { bus, clock: systemClock(), id: `status-${process.pid}`, nf, settings, onError }
     const entered = await joinSource(common, { flipsPerStep: 1, flipEveryMs: 1000 })
