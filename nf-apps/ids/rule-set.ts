@@ -124,7 +124,7 @@ class Group {
       return
     }
     const content = fastest(s.payload)
-    if (s.payloadOn.packet) this.packet.add(rank, content)
+    if (s.payloadOn.packet) this.packet.add(rank, nearest(s.payload) ?? content)
     if (s.payloadOn.stream) this.stream.add(rank, content)
   }
 }
@@ -138,6 +138,16 @@ function fastest(matchers: readonly Matcher[]): Content | undefined {
     if (best === undefined || m.bytes.length > best.bytes.length) best = m
   }
   return best
+}
+
+/** Shorter ones let too many packets through to be worth the bytes they save. */
+const TELLING_BYTES = 4
+
+/** Of the contents that can only stand near the start the longest, if it says enough. */
+function nearest(matchers: readonly Matcher[]): Content | undefined {
+  const near = matchers.filter((m) => m.kind === 'content' && reach(m) <= NEAR_BYTES)
+  const best = fastest(near)
+  return best !== undefined && best.bytes.length >= TELLING_BYTES ? best : undefined
 }
 
 /** Groups of one protocol and direction. */
