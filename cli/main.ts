@@ -50,7 +50,8 @@ function parse(
   try {
     return parseArgs({ args, options: options ?? {}, allowPositionals: true, strict: true })
   } catch (error) {
-    throw usage(error instanceof Error ? error.message.split('. ')[0]! : String(error))
+    const why = error instanceof Error ? error.message : String(error)
+    throw usage(why.split(/\.\s/)[0]!) // what follows is advice, on lines of its own
   }
 }
 
@@ -69,10 +70,12 @@ function oneOf<T extends string>(values: Values, name: string, allowed: readonly
   return found
 }
 
-function wholeOf(values: Values, name: string, otherwise: number): number {
+function wholeOf(values: Values, name: string, least: number, otherwise: number): number {
   const value = textOf(values, name)
   if (value === undefined) return otherwise
-  if (!/^\d+$/.test(value)) throw usage(`--${name} takes a whole number, not '${value}'`)
+  if (!/^\d{1,15}$/.test(value) || Number(value) < least) {
+    throw usage(`--${name} takes a whole number from ${least} on, not '${value}'`)
+  }
   return Number(value)
 }
 
@@ -81,6 +84,8 @@ function needed(values: Values, name: string, otherwise?: string): string {
   if (value === undefined || value === '') throw usage(`--${name} is missing`)
   return value
 }
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 /** Instances of one process or machine: more than that is a slip of the pen. */
 const SCALE_MAX = 64
@@ -110,7 +115,7 @@ async function runArguments(args: string[]): Promise<{
       { type: o.type, ...(o.multiple ? { multiple: true } : {}) },
     ]),
   )
-  const { values } = parse(args.slice(1), {
+  const { values, positionals } = parse(args.slice(1), {
     pcap: text,
     synthetic: text,
     loop: text,
@@ -126,6 +131,10 @@ async function runArguments(args: string[]): Promise<{
     log: text,
     ...own,
   })
+  if (positionals.length > 0) throw usage(`rehome run takes one NF, not also '${positionals[0]}'`)
+  if (values.pcap !== undefined && values.synthetic !== undefined) {
+    throw usage('packets come from --pcap or from --synthetic, not from both')
+  }
   const options: OptionValues = Object.fromEntries(
     Object.entries(nf.options).map(([option, o]) => [option, values[option] ?? o.default]),
   ) as OptionValues
@@ -136,18 +145,18 @@ async function runArguments(args: string[]): Promise<{
       options,
       pcap: textOf(values, 'pcap'),
       synthetic: textOf(values, 'synthetic'),
-      loop: wholeOf(values, 'loop', 1),
+      loop: wholeOf(values, 'loop', 1, 1),
       scale: scaleOf(values),
       bus: values.bus === undefined ? defaultBus : oneOf(values, 'bus', ['nats', 'memory']),
       nats: textOf(values, 'nats') ?? process.env.NATS_URL,
       cluster: textOf(values, 'cluster') ?? `run-${randomBytes(3).toString('hex')}`,
       placement: oneOf(values, 'placement', ['aligned', 'spread']),
       model: oneOf(values, 'model', ['shared', 'local-only']),
-      rate: wholeOf(values, 'rate', 0),
+      rate: wholeOf(values, 'rate', 1, 0),
       out: textOf(values, 'out'),
     },
     json: values.json === true,
-    log: textOf(values, 'log'),
+    log: values.log === undefined ? undefined : oneOf(values, 'log', LOG_LEVELS),
   }
 }
 
@@ -225,7 +234,7 @@ function onSignals(first: () => void): () => void {
 
 async function instanceCommand(args: string[]): Promise<void> {
   const { values } = parse(args, { nats: text, cluster: text, id: text, spare: flag, log: text })
-  const level = textOf(values, 'log')
+  const level = values.log === undefined ? undefined : oneOf(values, 'log', LOG_LEVELS)
   await instanceProcess({
     nats: needed(values, 'nats', process.env.NATS_URL),
     cluster: needed(values, 'cluster'),
@@ -270,7 +279,9 @@ async function main([command, ...args]: string[]): Promise<void> {
     case 'scale': {
       const { values, positionals } = parse(args, { nats: text, cluster: text })
       const n = Number(positionals[0])
-      if (!Number.isInteger(n) || n < 1) throw usage('rehome scale N …: how many instances?')
+      if (!Number.isInteger(n) || n < 1 || n > SCALE_MAX) {
+        throw usage(`rehome scale N …: how many instances, from 1 to ${SCALE_MAX}?`)
+      }
       return scaleCommand({ ...clusterOf(values), n })
     }
     case 'nfs':

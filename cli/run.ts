@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { PlacementKind, StateModel } from '../actors/index.ts'
@@ -104,6 +104,16 @@ async function openInput(o: RunArguments): Promise<Input> {
   return { reader, total, close }
 }
 
+/** A result that cannot be written is told before the work is done; what is there stays as it is. */
+async function tryOut(path: string): Promise<void> {
+  try {
+    await (await open(path, 'a')).close()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new RehomeError('bad-argument', `--out: cannot write ${path}: ${why.split(',')[0]}`)
+  }
+}
+
 /** The bus of a run, and what is behind it. */
 interface Ground {
   readonly bus: Bus
@@ -169,6 +179,7 @@ export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> 
     model,
     slotBits: SLOT_BITS,
   }
+  if (o.out !== undefined) await tryOut(o.out)
   const input = await openInput(o)
   let fault: Error | undefined
   const onExit = (why: string) => {
