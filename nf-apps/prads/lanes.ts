@@ -86,7 +86,7 @@ function isPlainLink(p: Packet): boolean {
 export function mended(p: Packet): Packet {
   const unversioned = p.malformed === BAD_IP_VERSION && p.etherType === ETHER_IPV4
   if (!unversioned && !(p.isFragment && p.kind === NET_IPV4)) return p
-  const bytes = p.bytes.slice(p.start, p.end)
+  const bytes = copyOf(p, p.start)
   const at = (unversioned ? p.payloadOffset : p.l3Offset) - p.start
   bytes[at] = 0x40 | (bytes[at]! & 15)
   bytes[at + 6]! &= 0x40
@@ -104,12 +104,16 @@ export function mended(p: Packet): Packet {
     hash,
   )
 }
+/** A packet's bytes may be a `Buffer`, whose `slice` shares them. */
+function copyOf(p: Packet, from: number): Uint8Array {
+  return new Uint8Array(p.bytes.subarray(from, p.end))
+}
 /** No tag is above 4,095. */
 export const APART = 0xffff
 
 /** The packet in a tunnel's packet, with bytes of its own, as it may have to wait. */
 export function within(p: Packet): Packet {
-  const bytes = p.bytes.slice(p.payloadOffset, p.end)
+  const bytes = copyOf(p, p.payloadOffset)
   const { timeUs, clockUs, index, hash } = p
   return new Packet().load(
     bytes,

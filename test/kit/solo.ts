@@ -41,7 +41,7 @@ export class Solo<S extends StateMap, E> {
     const { index } = p
     this.clock.us = p.clockUs
     const output = {
-      emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: bytes.slice() }),
+      emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: new Uint8Array(bytes) }),
     }
     return this.nf.onPacket(p, this.state, this.env, output)
   }
