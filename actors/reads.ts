@@ -133,6 +133,9 @@ export class Reads {
     c: { order: number; words: Uint32Array },
   ): boolean {
     if (!sameWords(c.words, type.words)) return false
+    // Here, though not to be read now (a turn is suspended): readers here have seen what was before it.
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && type.table.get(row, ACTIVATION) !== 0) return false
     const departed = this.departures.get(type.id * 2 ** 32 + hash)
     return departed === undefined || departed < c.order
   }
@@ -226,9 +229,7 @@ export class Reads {
   /** The actor has been here meanwhile: readers here may have seen newer values than this one (rule 22). */
   private isOutrun({ type, hash, words, order }: Asked): boolean {
     type.words.set(words)
-    const row = type.table.find(hash, words)
-    const here = row >= 0 && type.table.get(row, ACTIVATION) !== 0
-    return here || !this.isGood(type, hash, { order, words })
+    return !this.isGood(type, hash, { order, words })
   }
 
   private forget(id: number, asked: Asked): void {

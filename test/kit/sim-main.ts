@@ -8,7 +8,8 @@ import * as os from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { inMacrotask } from './sim/microtasks.ts'
-import { mutantNamed, writeMutants } from './sim/mutants.ts'
+import { writeTable } from './sim/mutant-table.ts'
+import { mutantNamed, without } from './sim/mutants.ts'
 import { summary, Tally } from './sim/tally.ts'
 import { type HistoryEvent, settingsFor, Walk, type WalkSettings } from './sim/walk.ts'
 
@@ -89,7 +90,7 @@ async function runSeeds(o: Options, from: number, step: number): Promise<Tally> 
   const tally = new Tally()
   const mutant = o.mutant === undefined ? undefined : mutantNamed(o.mutant)
   for (let seed = from; seed < o.from + o.seeds && !tally.failure; seed += step) {
-    const walk = new Walk(settingsOf(o, seed), mutant?.leaveOut)
+    const walk = new Walk(settingsOf(o, seed), without(mutant))
     const events: HistoryEvent[] = []
     if (o.history !== undefined) walk.onHistory = (event) => events.push(event)
     try {
@@ -136,6 +137,15 @@ function print(o: Options, tally: Tally, seconds: number): void {
   process.stderr.write(`again: npm run sim -- --seed ${failure.seed}${instances}${extra}\n`)
 }
 
+/** Written where the sources are: the program may be the built one. */
+async function mutantTable(): Promise<number> {
+  Error.stackTraceLimit = 0
+  const say = (line: string) => void process.stdout.write(`${line}\n`)
+  const { text, uncaught } = await writeTable(say)
+  fs.writeFileSync('test/kit/MUTANTS.md', text)
+  return uncaught === 0 ? 0 : 1
+}
+
 async function main(): Promise<number> {
   const o = parse(process.argv.slice(2))
   if (process.env.REHOME_SIM_PART === '1') {
@@ -144,7 +154,7 @@ async function main(): Promise<number> {
     process.disconnect()
     return 0
   }
-  if (o.mutants) return writeMutants(fileURLToPath(new URL('.', import.meta.url)))
+  if (o.mutants) return mutantTable()
   if (!o.json) {
     const one = o.seeds === 1 ? `: ${JSON.stringify(settingsOf(o, o.from))}` : ''
     process.stdout.write(`seeds ${o.from} to ${o.from + o.seeds - 1}${one}\n`)

@@ -188,6 +188,7 @@ export class Walk {
       const pause = kind < 0.15 ? this.random.unit() * 10 : undefined
       const turn = (s: Logged) => {
         this.oracle.turn(actor, s, id)
+        this.oracle.inOrder(actor, node.entered!.no, id)
         if (pause === undefined) return undefined
         return new Promise<void>((go) => {
           this.cluster.clock.after(pause, go)

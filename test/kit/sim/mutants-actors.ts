@@ -1,0 +1,178 @@
+import { ByteReader, Kind, type MemberNo } from '../../../bus/index.ts'
+import { DUE, HELD } from '../../../placement/index.ts'
+import {
+  ACTIVATION,
+  type ActorType,
+  type Affair,
+  ENTRY,
+  type Inside,
+  method,
+  part,
+  replace,
+} from './inside.ts'
+import type { MutantOf } from './mutants.ts'
+
+type Run = (type: ActorType, row: number, affair: Affair) => void
+
+/** Rules 10 to 12, 19, 21, 22: turns, calls, updates and reads. */
+export const actorMutants: readonly MutantOf[] = [
+  {
+    name: 'give-before-turns',
+    rule: '10: turns that waited when STATE came run first, then the actor is given on',
+    race: 'two instances hand an actor to and fro, and no turn ever runs',
+    leaveOut: ({ homes }) => {
+      const give = method<[ActorType, number, Affair, object], void>(homes, 'give')
+      replace(homes, 'run', (original: Run) => (type, row, affair) => {
+        if (!affair.transfer || affair.busy) return original(type, row, affair)
+        give(type, row, affair, affair.transfer)
+      })
+    },
+  },
+  {
+    name: 'left-over-turns-last',
+    rule: '10: turns left over after a removal or a move go ahead of later ones',
+    race: 'turns of one caller change their order',
+    leaveOut: ({ homes }) =>
+      replace(homes, 'afterLife', (original: Run) => (type, row, affair) => {
+        affair.waiting.push(...affair.queue.splice(0))
+        original(type, row, affair)
+      }),
+  },
+  {
+    name: 'forward-and-reject',
+    rule: '11: forward or REJECT, never both',
+    race: 'a call that was passed on is sent again as well, and runs twice',
+    leaveOut: (inside) =>
+      onMisplaced(inside, Kind.CALL, (to, payload, judge) => {
+        forward(inside, Kind.CALL, to, payload)
+        judge()
+      }),
+  },
+  {
+    name: 'two-batches',
+    rule: '12: at most one unanswered batch per caller and actor',
+    race: 'the first is rejected, and the second runs before it',
+    leaveOut: ({ updates }) => {
+      type Flush = (type: ActorType, row: number, outbox: { underway: boolean }) => void
+      replace(updates, 'flushOne', (original: Flush) => (type, row, outbox) => {
+        outbox.underway = false
+        original(type, row, outbox)
+      })
+    },
+  },
+  {
+    name: 'forward-updates',
+    rule: '12: batches are rejected, never forwarded',
+    race: 'a batch on its way along former owners is overtaken by the next',
+    leaveOut: (inside) => {
+      onMisplaced(inside, Kind.UNTETHER, (to, payload) => {
+        forward(inside, Kind.UNTETHER, to, payload)
+        // Received is taken for answered, so that the next may go.
+        const r = new ByteReader(payload)
+        const type = inside.core.type(r)
+        const hash = r.u32()
+        type.readWords(r)
+        inside.core.about(r.u32(), Kind.APPLIED, type, hash, type.words)
+        inside.core.out.end()
+      })
+    },
+  },
+  {
+    name: 'call-overtakes-updates',
+    rule: "12: a plain call goes behind the caller's own updates of that actor",
+    race: 'the call runs before updates that its caller made first',
+    leaveOut: ({ calls }) => replace(calls, 'goesBehind', () => () => false),
+  },
+  {
+    name: 'own-calls-first',
+    rule: "12: the slot owner's own direct calls queue behind its outbox",
+    race: 'the slot comes back while a batch is out: a direct update overtakes it',
+    leaveOut: ({ homes, core, slots }) =>
+      replace(homes, 'isHere', () => (type: ActorType, hash: number, row: number) => {
+        const number = type.table.get(row, ACTIVATION)
+        if (number === 0 || type.table.get(row, ENTRY) !== number) return false
+        return slots.state[core.slot(hash)] === HELD
+      }),
+  },
+  {
+    name: 'no-wait-for-view',
+    rule: '19: owner-judged messages wait for the view that they speak of',
+    race: 'PULL comes to a holder that does not know of it; a call goes in a circle',
+    leaveOut: ({ space }) =>
+      replace(space, 'onMessage', (original: typeof space.onMessage) => (from, kind, r) => {
+        original(from, kind, r, 0)
+      }),
+  },
+  {
+    name: 'held-out-of-order',
+    rule: '19: owner-judged messages of one sender stay in order',
+    race: 'what came later is served while an earlier message waits for its view',
+    leaveOut: ({ space }) => replace(space, 'behindHeld', () => () => false),
+  },
+  {
+    name: 'move-suspended',
+    rule: '21: a turn that is suspended keeps its actor; TRANSFER waits',
+    race: 'the turn goes on over state that was given away',
+    leaveOut: ({ homes }) =>
+      replace(homes, 'run', (original: Run) => (type, row, affair) => {
+        affair.busy = false
+        original(type, row, affair)
+      }),
+  },
+  {
+    name: 'age-from-answer',
+    rule: '22: the age of a stale value counts from when READ was sent',
+    race: 'a value that was long on its way is used beyond its bound',
+    leaveOut: ({ reads, space }) => {
+      const clock = part(part(space, 'core'), 'clock') as { now(): number }
+      type Answer = (asked: { sentAt: number }, value: unknown) => void
+      replace(reads, 'answer', (original: Answer) => (asked, value) => {
+        asked.sentAt = clock.now()
+        original(asked, value)
+      })
+    },
+  },
+  {
+    name: 'join-any-read',
+    rule: '22: a waiter joins a READ only if that was sent after its own start less withinMs',
+    race: 'a read that was asked for long ago answers one that began just now',
+    leaveOut: ({ reads }) => {
+      type Ask = (...args: [...unknown[], number]) => Promise<unknown>
+      replace(reads, 'ask', (original: Ask) => (...args) => {
+        return original(...args.slice(0, -1), Number.NEGATIVE_INFINITY)
+      })
+    },
+  },
+  {
+    name: 'forget-departures',
+    rule: '22: what was asked for before the actor was last here is not used',
+    race: 'readers here have seen newer values on the spot, then get an older one from the cache',
+    leaveOut: ({ reads }) => replace(reads, 'departed', () => () => {}),
+  },
+  {
+    name: 'outrun-answers',
+    rule: '22: what was asked for before the actor was last here is not used',
+    race: 'the answer was on its way while the actor came here and went',
+    leaveOut: ({ reads }) => replace(reads, 'isOutrun', () => () => false),
+  },
+]
+
+type Misplaced = (to: MemberNo, payload: Uint8Array, judge: () => void) => void
+
+/** Acts on messages of a kind that came to an instance which is not the slot's owner. */
+function onMisplaced({ space, core, slots }: Inside, kind: number, act: Misplaced): void {
+  replace(space, 'judge', (original: (kind: number, r: ByteReader) => void) => (k, r) => {
+    const start = r.pos
+    core.type(r)
+    const hash = r.u32()
+    r.pos = start
+    const state = slots.state[core.slot(hash)]
+    if (k !== kind || state === HELD || state === DUE) return original(k, r)
+    act(core.owner(hash), r.bytes.slice(start, r.end), () => original(k, r))
+  })
+}
+
+function forward({ core }: Inside, kind: number, to: MemberNo, payload: Uint8Array): void {
+  core.out.begin(to, kind).raw(payload)
+  core.out.end()
+}

@@ -1,0 +1,103 @@
+import type { ByteReader, MemberNo } from '../../../bus/index.ts'
+import { method, part, replace } from './inside.ts'
+import type { MutantOf } from './mutants.ts'
+
+interface LinkInside {
+  readonly expected: number
+}
+type TakeEarly = (link: LinkInside, frame: Uint8Array, seq: number) => void
+type Deliver = [link: LinkInside, frame: Uint8Array, epoch: number]
+
+/** Bytes of a frame without messages, as bus/frame.ts has it. */
+const HEADER_BYTES = 48
+
+/** Rules 13, 15 to 18: steering, leaving, links. */
+export const linkMutants: readonly MutantOf[] = [
+  {
+    name: 'no-hold',
+    rule: "13: the new receiver keeps a slot's packets until DRAINED",
+    race: 'packets of a flow overtake those that still wait at the old receiver',
+    leaveOut: ({ intake }) => {
+      type Flip = (kind: 'mark' | 'hold', steerer: MemberNo, r: ByteReader) => void
+      if (!intake) return
+      replace(intake, 'onFlip', (original: Flip) => (kind, steerer, r) => {
+        if (kind === 'mark') original(kind, steerer, r)
+      })
+    },
+  },
+  {
+    name: 'drained-early',
+    rule: '13: DRAINED goes when nothing of the slot is suspended',
+    race: 'packets of a flow overtake a suspended one',
+    leaveOut: ({ intake }) => {
+      type Through = (flip: { kind: string }, key: number) => boolean
+      if (!intake) return
+      replace(intake, 'isThrough', (original: Through) => (flip, key) => {
+        return flip.kind === 'mark' || original(flip, key)
+      })
+    },
+  },
+  {
+    name: 'bye-too-early',
+    rule: '15: empty means no ACQUIREs, tombstones, outboxes or held packets either',
+    race: 'the leaver is gone while an actor is on its way to it',
+    leaveOut: ({ space, slots }) => {
+      Object.defineProperty(space, 'empty', { get: () => space.actors === 0 && slots.empty })
+    },
+  },
+  {
+    name: 'steerer-lets-go',
+    rule: '15: BYE is answered when nothing more will be sent to the leaver',
+    race: 'packets that were gathered for the leaver, or a MARK, find nobody',
+    leaveOut: ({ body }) => {
+      body.letsGo = () => true
+    },
+  },
+  {
+    name: 'bye-without-view',
+    rule: '15: BYE is answered in its view or a newer one',
+    race: 'a peer with an older view still sends to the leaver',
+    leaveOut: ({ member }) =>
+      replace(part(member, 'byes'), 'set', (original: (no: MemberNo, epoch: number) => unknown) => {
+        return (no) => original(no, 0)
+      }),
+  },
+  {
+    name: 'deliver-twice',
+    rule: '16: receiving state lives as long as the incarnation: a frame is delivered once',
+    race: 'a frame that was doubled, or sent again for want of its acknowledgement',
+    leaveOut: ({ links }) => {
+      const deliver = method<Deliver, void>(links, 'deliver')
+      replace(links, 'takeEarly', (original: TakeEarly) => (link, frame, seq) => {
+        if (seq < link.expected) deliver(link, frame, 0)
+        original(link, frame, seq)
+      })
+    },
+  },
+  {
+    name: 'no-resend',
+    rule: '16: what is not acknowledged is sent again',
+    race: 'a frame is lost, and all that it held waits for ever',
+    leaveOut: ({ links }) => replace(part(links, 'transmission'), 'resend', () => () => {}),
+  },
+  {
+    name: 'as-they-come',
+    rule: '17: one sequence per link',
+    race: 'a frame that overtakes others is delivered before them',
+    leaveOut: ({ links }) => {
+      const deliver = method<Deliver, void>(links, 'deliver')
+      replace(links, 'takeEarly', (original: TakeEarly) => (link, frame, seq) => {
+        const early = part(link, 'early') as Map<number, Uint8Array>
+        if (seq < link.expected || early.has(seq)) return original(link, frame, seq)
+        original(link, frame.subarray(0, HEADER_BYTES), seq)
+        deliver(link, frame, 0)
+      })
+    },
+  },
+  {
+    name: 'no-credit-back',
+    rule: '18: credit returns on consumption',
+    race: 'a sender waits for credit that its receiver has long had room for',
+    leaveOut: ({ links }) => replace(links, 'consumed', () => () => {}),
+  },
+]
