@@ -1,0 +1,272 @@
+import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
+import { flowHash, Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
+import { type Filtering, idleUs, type Timeouts } from './config.ts'
+import { addressOf, endOf, portOf } from './keys.ts'
+import { advance, isClosed, isEstablished, type Session, tcpIdleUs } from './session.ts'
+
+/** An inside port and the public end that stands for it, towards all remote ends (RFC 4787, REQ-1). */
+interface Mapping {
+  readonly inside: number
+  readonly end: number
+  untilUs: number
+  /** The latest lease on it: until then instances translate by it without asking. */
+  leasedUs: number
+  sessions: Session[]
+}
+
+/** What is asked of a host about one packet. */
+export interface Asked {
+  readonly protocol: number
+  readonly remote: number
+  readonly remotePort: number
+  /** TCP's. */
+  readonly flags: number
+  readonly nowUs: number
+  readonly filtering: Filtering
+  readonly timeouts: Timeouts
+}
+
+export interface AskedOut extends Asked {
+  readonly port: number
+  /** The public address that this host is paired with. */
+  readonly address: number
+  readonly keepPort: boolean
+  /** The pool has been asked for the same port. */
+  readonly settled: boolean
+  /** Steering hash of the packet: the way back should have one near it. */
+  readonly near: number
+}
+
+/** A translation, and how long (packet time, µs) it may be used without asking; 0: for this packet. */
+export interface Translation {
+  readonly address: number
+  readonly port: number
+  readonly leaseUs: number
+}
+/** A port is needed first: that same one, if it can be had, or any. */
+export type Need = 'same' | 'any'
+export type Answer = Translation | Need | 'refused'
+
+/** Sessions of one mapping: some hundreds are a busy peer-to-peer program. */
+const SESSIONS_MAX = 1024
+/** Free ports that are compared for a new mapping; all of a block and some more. */
+const COMPARED_MAX = 128
+/** A host without mappings is forgotten so long after its last one; its ports are then anyone's to ask for. */
+const FORGET_US = 60_000_000
+
+interface HostState {
+  free: number[]
+  mappings: Record<string, Mapping>
+  insides: Record<string, number>
+  untilUs: number
+  nextUs: number
+  tight: boolean
+}
+
+/**
+ * All that stands for one inside host under one protocol, in one place: so a new flow is one call, the mapping is
+ * endpoint-independent, and nobody else decides about the host's ports.
+ */
+export const Host = multiWriter(
+  'nat-host',
+  {
+    /** Public ends that are this host's and name nothing. */
+    free: list<number>('end'),
+    /** By inside port. */
+    mappings: plain<Record<string, Mapping>>('nat-mappings', () => ({})),
+    /** Inside ports by public end. */
+    insides: plain<Record<string, number>>('nat-insides', () => ({})),
+    /** When the last mapping is over. */
+    untilUs: f64,
+    /** No mapping is over before. */
+    nextUs: f64,
+    /** The pool runs short: free ports are used up before others are asked for. */
+    tight: bool,
+  },
+  {
+    outbound: (s, ask: AskedOut): Answer => outbound(s, ask),
+    /** Where a packet for a public end goes inside; undefined if it may not. */
+    inbound: (s, end: number, ask: Asked) => inbound(s, end, ask),
+    /** The public end of an inside port, or its inside port: reads only, for what an ICMP error quotes. */
+    endOf: (s, inside: number, ask: Asked) => alive(s.mappings[inside], ask)?.end,
+    insideOf: (s, end: number, ask: Asked) => alive(s.mappings[s.insides[end] ?? -1], ask)?.inside,
+    /** Ports from the pool. */
+    own(s, ends: readonly number[], tight: boolean, nowUs: number) {
+      for (const end of ends) s.free.push(end)
+      s.tight = tight
+      s.untilUs = Math.max(s.untilUs, nowUs + FORGET_US)
+    },
+    /** Gives back those of its ports that name nothing. A host that was forgotten gives all. */
+    release(s, ends: readonly number[], nowUs: number): number[] {
+      const given = ends.filter((end) => {
+        const mapping = s.mappings[s.insides[end] ?? -1]
+        if (mapping && nowUs < mapping.untilUs) return false
+        if (mapping) forget(s, mapping)
+        return true
+      })
+      const gone = new Set(given)
+      s.free = s.free.filter((end) => !gone.has(end))
+      return given
+    },
+  },
+  { due: (s) => s.untilUs + FORGET_US, expire: () => true },
+)
+
+function outbound(s: HostState, ask: AskedOut): Answer {
+  const { nowUs, port } = ask
+  let mapping = s.mappings[port]
+  if (mapping && nowUs >= mapping.untilUs) {
+    forget(s, mapping)
+    s.free.push(mapping.end)
+    mapping = undefined
+  }
+  if (!mapping) {
+    // What ends a connection that is not known opens none (nor does the kernel's NAT let it).
+    if (ask.protocol === PROTO_TCP && isClosed(advance(0, ask.flags, true))) return 'refused'
+    const end = choose(s, ask)
+    if (typeof end === 'string') return end
+    mapping = { inside: port, end, untilUs: 0, leasedUs: 0, sessions: [] }
+    s.mappings[port] = mapping
+    s.insides[end] = port
+  }
+  const session = sessionOf(mapping, ask) ?? open(mapping, ask)
+  if (!session) return 'refused'
+  const leaseUs = touch(s, mapping, session, ask, true)
+  return { address: addressOf(mapping.end), port: portOf(mapping.end), leaseUs }
+}
+
+function inbound(s: HostState, end: number, ask: Asked): Translation | undefined {
+  const mapping = s.mappings[s.insides[end] ?? -1]
+  if (!mapping || ask.nowUs >= mapping.untilUs || !isLetIn(mapping, ask)) return undefined
+  const session = sessionOf(mapping, ask) ?? open(mapping, ask)
+  if (!session) return undefined
+  const leaseUs = touch(s, mapping, session, ask, false)
+  return { address: 0, port: mapping.inside, leaseUs }
+}
+
+function alive(mapping: Mapping | undefined, ask: Asked): Mapping | undefined {
+  return mapping && ask.nowUs < mapping.untilUs && isLetIn(mapping, ask) ? mapping : undefined
+}
+
+// ---- sessions ----
+
+const isIt = (session: Session, { remote, remotePort, nowUs }: Asked) =>
+  session.address === remote && session.port === remotePort && nowUs < session.untilUs
+
+const sessionOf = (mapping: Mapping, ask: Asked) => mapping.sessions.find((x) => isIt(x, ask))
+
+function isLetIn(mapping: Mapping, ask: Asked): boolean {
+  if (ask.filtering === 'any') return true
+  if (ask.filtering === 'address-and-port') return sessionOf(mapping, ask) !== undefined
+  return mapping.sessions.some((x) => x.address === ask.remote && ask.nowUs < x.untilUs)
+}
+
+/** Undefined if there is no room. Of UDP the one that would end first makes room: its remote end is sent to again. */
+function open(mapping: Mapping, ask: Asked): Session | undefined {
+  const { nowUs, remote, remotePort } = ask
+  mapping.sessions = mapping.sessions.filter((x) => nowUs < x.untilUs)
+  const { sessions } = mapping
+  if (sessions.length >= SESSIONS_MAX) {
+    if (ask.protocol === PROTO_TCP) return undefined
+    const first = sessions.reduce((a, b) => (b.untilUs < a.untilUs ? b : a))
+    sessions.splice(sessions.indexOf(first), 1)
+  }
+  const session = { address: remote, port: remotePort, untilUs: 0, stage: 0 }
+  sessions.push(session)
+  return session
+}
+
+/**
+ * Takes note of a packet; answers until when others like it need not ask. Packets under a lease are not noted, so a
+ * lease is added to what the session lives: it is never shorter than its timeout. A closed connection ends sooner than
+ * it would have, but not before the last lease.
+ */
+function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out: boolean): number {
+  const { nowUs, timeouts: t } = ask
+  let leaseUs = nowUs + t.leaseUs
+  if (ask.protocol === PROTO_TCP) {
+    session.stage = advance(session.stage, ask.flags, out)
+    const idle = tcpIdleUs(session.stage, t)
+    const untilUs = nowUs + idle + t.leaseUs
+    session.untilUs = isClosed(session.stage) ? untilUs : Math.max(session.untilUs, untilUs)
+    if (!isEstablished(session.stage)) leaseUs = 0
+  } else {
+    const untilUs = nowUs + idleUs(ask.protocol, t) + t.leaseUs
+    session.untilUs = Math.max(session.untilUs, untilUs)
+  }
+  mapping.leasedUs = Math.max(mapping.leasedUs, leaseUs)
+  mapping.untilUs = mapping.sessions.reduce((us, x) => Math.max(us, x.untilUs), mapping.leasedUs)
+  s.nextUs = Math.min(s.nextUs, mapping.untilUs)
+  s.untilUs = Math.max(s.untilUs, mapping.untilUs)
+  return leaseUs
+}
+
+// ---- ports ----
+
+function forget(s: HostState, mapping: Mapping): void {
+  delete s.mappings[mapping.inside]
+  delete s.insides[mapping.end]
+}
+
+function choose(s: HostState, ask: AskedOut): number | Need {
+  const same = endOf(ask.address, ask.port)
+  const at = ask.keepPort ? s.free.indexOf(same) : -1
+  if (at >= 0) return taken(s, at)
+  if (s.free.length === 0) collect(s, ask.nowUs)
+  // A port that the host had before is asked for only where there are plenty: others wait for none.
+  if (ask.keepPort && !ask.settled && !(s.tight && s.free.length > 0)) return 'same'
+  return s.free.length > 0 ? taken(s, best(s.free, ask)) : 'any'
+}
+
+/** Takes back the ports of mappings that are over. */
+function collect(s: HostState, nowUs: number): void {
+  if (nowUs < s.nextUs) return
+  s.nextUs = Number.MAX_VALUE
+  for (const mapping of Object.values(s.mappings)) {
+    if (nowUs < mapping.untilUs) s.nextUs = Math.min(s.nextUs, mapping.untilUs)
+    else {
+      forget(s, mapping)
+      s.free.push(mapping.end)
+    }
+  }
+}
+
+function taken(s: HostState, at: number): number {
+  const end = s.free[at]!
+  s.free[at] = s.free[s.free.length - 1]!
+  s.free.pop()
+  return end
+}
+
+/**
+ * The paired address first, then a port on the same side of 1024, then of the same parity (RFC 4787, REQ-2 to REQ-4);
+ * among those the one whose way back is steered nearest to the way out: slots are told by a hash's first bits.
+ */
+function best(free: readonly number[], ask: AskedOut): number {
+  let at = 0
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < free.length && i < COMPARED_MAX; i++) {
+    const score = distance(free[i]!, ask)
+    if (score >= least) continue
+    least = score
+    at = i
+  }
+  return at
+}
+
+const from = new Ip()
+const to = new Ip()
+
+function distance(end: number, ask: AskedOut): number {
+  const port = portOf(end)
+  const pub = addressOf(end)
+  const { protocol } = ask
+  let score = pub === ask.address ? 0 : 4
+  if (protocol !== PROTO_ICMP && port < 1024 !== ask.port < 1024) score += 2
+  if (protocol === PROTO_UDP && ((port ^ ask.port) & 1) === 1) score++
+  const remotePort = protocol === PROTO_ICMP ? port : ask.remotePort
+  from.set(0, 0, 0xffff, ask.remote)
+  to.set(0, 0, 0xffff, pub)
+  const hash = flowHash(from, to, remotePort, port, protocol)
+  return score * 2 ** 32 + ((hash ^ ask.near) >>> 0)
+}

@@ -1,0 +1,177 @@
+import type { MaybePromise } from '../../actors/index.ts'
+import { then } from '../../actors/index.ts'
+import { defineNF, drop, forward, type Verdict } from '../nf.ts'
+import {
+  FINE,
+  type FlowKey,
+  flowOf,
+  isIcmpError,
+  isIcmpQuery,
+  NET_IPV4,
+  type Packet,
+  PROTO_ICMP,
+} from '../packet/index.ts'
+import { isInside, natConfig, natOptions } from './config.ts'
+import { datagramOf, hold, laneOf } from './fragments.ts'
+import { translateError } from './icmp-error.ts'
+import { isTranslated } from './keys.ts'
+import { type Ends, frameOf, placeOf, rewrite, rewriteError } from './rewrite.ts'
+import { changesState } from './session.ts'
+import { natActors, type Run } from './state.ts'
+import { type Question, translate } from './translate.ts'
+import { type Cause, causes } from './way.ts'
+
+/*
+ * Theory of operation. Many inside hosts share a few public addresses: on the way out a packet gets a public
+ * source, on the way back the inside destination that it stands for.
+ *
+ * - A `hosts` actor decides all that concerns one inside host: its ports, its mappings, who may send in.
+ * - A `pools` actor knows whose each port of a public address is, and gives ports to hosts in blocks. A port is one
+ *   host's at a time, a host maps it once: so no public port ever stands for two flows, wherever their packets are.
+ * - A `ways` actor lies where the packets of one flow arrive, and is a lease on what the host decided: until it is
+ *   over, packets are translated with no other actor. Segments that open or close a connection always ask the host,
+ *   and so does the first packet after a lease. Both depend on packet time alone, so that a mapping ends
+ *   at the same packet on any number of instances.
+ *
+ * One packet: 10.0.0.7:5000 sends its first datagram to 198.51.100.1:53. There is no way for this flow. Host
+ * 10.0.0.7 has no mapping of port 5000 and no such port. The pool of 192.0.2.1 finds 5000 free and gives out the block
+ * of 4992 to 5055; the host maps 5000 to 192.0.2.1:5000, open to 198.51.100.1 for 300 s and a lease of 30 s. The datagram is
+ * sent on from there, its checksums mended by the difference. The next ones follow the way. The answer to
+ * 192.0.2.1:5000 finds none, asks the pool whose the port is, and its host, which lets it in to 10.0.0.7:5000.
+ */
+export const nat = defineNF('nat', {
+  summary: 'lets inside hosts share public addresses (RFC 4787, 5382, 5508)',
+  options: natOptions,
+  state: natActors,
+  onError: drop,
+  setup: natConfig,
+  onPacket(p, state, config, output) {
+    const run = { state, config, output }
+    if (p.kind !== NET_IPV4 || p.malformed !== FINE) return dropped(run, 'malformed')
+    if (!isTranslated(p.ipProtocol)) return dropped(run, 'protocol')
+    if (isInside(config, p.src) && isInside(config, p.dst)) return local(run, p)
+    if (p.isFragment) return onFragment(run, p)
+    if (isIcmpError(p)) return onIcmpError(run, p)
+    if (p.ipProtocol === PROTO_ICMP && !isIcmpQuery(p)) return dropped(run, 'protocol')
+    const flow = flowOf(p)
+    if (changesState(p.flags)) return ask(run, p, flow)
+    const followed = state.ways.ifPresent(flow, (way) => {
+      if (!way || p.clockUs >= way.untilUs) return undefined
+      return sent(run, p, way)
+    })
+    return then(followed, (verdict) => verdict ?? ask(run, p, flow))
+  },
+  async result({ tally }) {
+    const t = await tally.lookup('only')
+    const dropped = Object.keys(causes) as Cause[]
+    return [
+      `translated ${t?.translated ?? 0}`,
+      `local ${t?.local ?? 0}`,
+      ...dropped.map((cause) => `dropped ${cause} ${t?.[cause] ?? 0}`),
+    ]
+  },
+})
+
+function dropped(run: Run, cause: Cause): Verdict {
+  run.state.tally[cause](1)
+  return drop
+}
+
+function local(run: Run, p: Packet): Verdict {
+  run.state.tally.local(1)
+  run.output.emit(p.bytes.subarray(p.start, p.end))
+  return forward
+}
+
+function sent(run: Run, p: Packet, ends: Ends): Verdict {
+  const frame = frameOf(p)
+  if (!frame) return dropped(run, 'malformed')
+  rewrite(frame, placeOf(p), ends)
+  run.state.tally.translated(1)
+  run.output.emit(frame)
+  return forward
+}
+
+/** Asks the host, and keeps its lease where there is one. */
+function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
+  return then(translate(run, questionOf(p)), (t) => {
+    if (typeof t === 'string') return dropped(run, t)
+    const { ends, leaseUs } = t
+    const verdict = sent(run, p, ends)
+    if (leaseUs === 0) return verdict
+    const kept = run.state.ways.with(flow, (way) => {
+      way.src = ends.src
+      way.dst = ends.dst
+      way.srcPort = ends.srcPort
+      way.dstPort = ends.dstPort
+      way.untilUs = leaseUs
+    })
+    return then(kept, () => verdict)
+  })
+}
+
+function questionOf(p: Packet): Question {
+  const id = p.icmpId
+  const type = p.icmpType
+  return {
+    protocol: p.ipProtocol,
+    src: p.src.d,
+    dst: p.dst.d,
+    srcPort: p.srcPort || id,
+    dstPort: p.dstPort || id,
+    flags: p.flags,
+    isRequest: type === 8 || type === 13 || type === 15 || type === 17,
+    hash: p.hash,
+    nowUs: p.clockUs,
+  }
+}
+
+function onIcmpError(run: Run, p: Packet): MaybePromise<Verdict> {
+  return then(translateError(run, p), (t) => {
+    if (typeof t === 'string') return dropped(run, t)
+    const frame = frameOf(p)
+    if (!frame) return dropped(run, 'malformed')
+    rewriteError(frame, placeOf(p), t.quoted, t.inner, t.src, t.dst)
+    run.state.tally.translated(1)
+    run.output.emit(frame)
+    return forward
+  })
+}
+
+/** The first fragment is translated by its ports, the others as it was, also those that came before it. */
+function onFragment(run: Run, p: Packet): MaybePromise<Verdict> {
+  if (p.fragmentOffset === 0) return onFirstFragment(run, p)
+  return run.state.fragments.with(laneOf(p.hash), ({ datagrams }) => {
+    const datagram = datagramOf(datagrams, p)
+    if (datagram.refused) return dropped(run, 'fragment')
+    if (datagram.to) return sent(run, p, { ...datagram.to, srcPort: 0, dstPort: 0 })
+    hold(datagrams, datagram, p)
+    return forward
+  })
+}
+
+function onFirstFragment(run: Run, p: Packet): MaybePromise<Verdict> {
+  const shows = p.l4Offset >= 0 && (p.ipProtocol !== PROTO_ICMP || isIcmpQuery(p))
+  const question = questionOf(p)
+  return then(shows ? translate(run, question) : 'protocol', (t) =>
+    run.state.fragments.with(laneOf(p.hash), ({ datagrams }) => {
+      const datagram = datagramOf(datagrams, p)
+      const { held } = datagram
+      datagram.held = []
+      datagram.heldBytes = 0
+      datagram.refused = typeof t === 'string'
+      if (typeof t === 'string') return dropped(run, t)
+      const { src, dst } = t.ends
+      datagram.to = { src, dst }
+      const verdict = sent(run, p, t.ends)
+      for (const { bytes, ip } of held) {
+        const place = { ip, transport: -1, protocol: p.ipProtocol, end: bytes.length }
+        const frame = bytes.slice()
+        rewrite(frame, place, { src, srcPort: 0, dst, dstPort: 0 })
+        run.state.tally.translated(1)
+        run.output.emit(frame)
+      }
+      return verdict
+    }),
+  )
+}

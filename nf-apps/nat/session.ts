@@ -1,0 +1,53 @@
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/index.ts'
+import type { Timeouts } from './config.ts'
+
+/** What one mapping has going on with one remote end. */
+export interface Session {
+  readonly address: number
+  /** 0 for ICMP, whose remote ends have no port of their own. */
+  readonly port: number
+  /** Packet time at which it is over. */
+  untilUs: number
+  /** Of TCP: the bits below. */
+  stage: number
+}
+
+// What was seen of a TCP connection, from inside (OUT) and from outside (IN).
+const SYN_OUT = 1
+const SYN_IN = 2
+const SENT = 4
+const HEARD = 8
+const FIN_OUT = 16
+const FIN_IN = 32
+const RESET = 64
+
+/** The stage after a segment, in TCP's terms: simultaneous open and midstream pickup included. */
+export function advance(stage: number, flags: number, out: boolean): number {
+  if (flags & TCP_RST) return stage | RESET
+  if (flags & TCP_SYN) {
+    // A SYN on a closed connection opens the next one between the same ends.
+    const before = !(flags & TCP_ACK) && isClosed(stage) ? 0 : stage
+    return before | (out ? SYN_OUT : SYN_IN)
+  }
+  const seen = stage | (out ? SENT : HEARD)
+  return flags & TCP_FIN ? seen | (out ? FIN_OUT : FIN_IN) : seen
+}
+
+export const isClosed = (stage: number): boolean =>
+  (stage & RESET) !== 0 || (stage & (FIN_OUT | FIN_IN)) === (FIN_OUT | FIN_IN)
+
+/** Both ends have spoken, and more than their SYNs. */
+export function isEstablished(stage: number): boolean {
+  if (isClosed(stage)) return false
+  const out = (stage & (SYN_OUT | SENT)) !== 0
+  const back = (stage & (SYN_IN | HEARD)) !== 0
+  return out && back && (stage & (SENT | HEARD)) !== 0
+}
+
+/** How long a TCP session lives without another packet (µs). */
+export const tcpIdleUs = (stage: number, t: Timeouts): number =>
+  isEstablished(stage) ? t.establishedUs : t.transitoryUs
+
+/** Segments that every instance has to hear of: they open or close. */
+export const changesState = (flags: number): boolean =>
+  (flags & (TCP_SYN | TCP_FIN | TCP_RST)) !== 0

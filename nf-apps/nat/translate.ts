@@ -1,0 +1,162 @@
+import { then } from '../../actors/index.ts'
+import { Ip, PROTO_ICMP } from '../packet/index.ts'
+import { isInside, type NatConfig, pairedIndex, rangeOf } from './config.ts'
+import type { Asked, AskedOut, Need, Translation } from './host.ts'
+import { type Address, endOf, portOf } from './keys.ts'
+import type { Taken } from './pool.ts'
+import type { Ends } from './rewrite.ts'
+import type { OrCause, Run } from './state.ts'
+
+/** What is to be translated: a packet's ends, or those of one that is quoted. */
+export interface Question extends Ends {
+  readonly protocol: number
+  readonly flags: number
+  /** ICMP that asks, not answers. */
+  readonly isRequest: boolean
+  readonly hash: number
+  readonly nowUs: number
+}
+export interface Translated {
+  readonly ends: Ends
+  readonly leaseUs: number
+}
+
+/** Rounds of asking hosts for ports; each asks others, or waits for those that another packet asks. */
+const ROUNDS_MAX = 4096
+
+const scratch = new Ip()
+export const insideWord = (config: NatConfig, word: number): boolean =>
+  isInside(config, scratch.set(0, 0, 0xffff, word))
+
+/** The ends that a packet goes on with. Between two inside hosts, by a public address, both sides are translated. */
+export function translate(run: Run, q: Question): OrCause<Translated> {
+  const { config } = run
+  const incoming = config.isPublic.has(q.dst)
+  if (!insideWord(config, q.src)) return incoming ? inwards(run, q) : 'elsewhere'
+  if (incoming && q.protocol === PROTO_ICMP) return 'unmapped'
+  return then(outwards(run, q), (t) => {
+    if (typeof t === 'string') return t
+    const out = { ...q, src: t.address, srcPort: t.port }
+    if (q.protocol === PROTO_ICMP) out.dstPort = t.port
+    if (!incoming) return { ends: out, leaseUs: t.leaseUs }
+    return then(inwards(run, out), (back) => {
+      if (typeof back === 'string') return back
+      return { ends: back.ends, leaseUs: Math.min(t.leaseUs, back.leaseUs) }
+    })
+  })
+}
+
+export function asked(config: NatConfig, q: Question, remote: number, remotePort: number): Asked {
+  return {
+    protocol: q.protocol,
+    remote,
+    remotePort: q.protocol === PROTO_ICMP ? 0 : remotePort,
+    flags: q.flags,
+    nowUs: q.nowUs,
+    filtering: config.filtering,
+    timeouts: config.timeouts,
+  }
+}
+
+// ---- from inside ----
+
+function outwards(run: Run, q: Question): OrCause<Translation> {
+  const { config, state } = run
+  const host = { protocol: q.protocol, address: q.src }
+  const ask: AskedOut = {
+    ...asked(config, q, q.dst, q.dstPort),
+    port: q.srcPort,
+    address: config.pool[pairedIndex(config, q.src)]!,
+    keepPort: config.keepPorts,
+    settled: false,
+    near: q.hash,
+  }
+  return then(state.hosts.at(host).outbound(ask), (answer) =>
+    answer === 'same' || answer === 'any' ? obtain(run, host, ask, answer) : answer,
+  )
+}
+
+/** Gets ports for the host, and its answer with them. The rare way: once a block. */
+async function obtain(
+  run: Run,
+  host: Address,
+  ask: AskedOut,
+  first: Need,
+): Promise<Translation | 'refused' | 'exhausted'> {
+  const { config, state } = run
+  const start = pairedIndex(config, host.address)
+  let need = first
+  for (let i = 0; i < config.pool.length; ) {
+    const address = config.pool[(start + i) % config.pool.length]!
+    const got = await fetchPorts(run, host, address, ask, need === 'same')
+    if (!got && need === 'any') i++ // this public address has none: better another one than none
+    const answer = await state.hosts.at(host).outbound({ ...ask, settled: true })
+    if (typeof answer !== 'string' || answer === 'refused') return answer
+    need = answer
+  }
+  return 'exhausted'
+}
+
+async function fetchPorts(
+  run: Run,
+  host: Address,
+  address: number,
+  ask: AskedOut,
+  only: boolean,
+): Promise<boolean> {
+  const { protocol } = host
+  const { nowUs } = ask
+  const pool = run.state.pools.at({ protocol, address })
+  const [first, last] = rangeOf(run.config, protocol)
+  const wanted = { host: host.address, port: ask.port, only, first, last, nowUs }
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const taken = await pool.take(wanted)
+    const { ports, tight, inquiries, again } = taken
+    if (ports.length > 0) {
+      const ends = ports.map((port) => endOf(address, port))
+      await run.state.hosts.at(host).own(ends, tight, nowUs)
+      await pool.settled(ports)
+      return true
+    }
+    if (inquiries.length === 0 && !again) return false
+    await inquire(run, { protocol, address }, taken, nowUs)
+  }
+  return false
+}
+
+/** Asks hosts for ports that they have and do not use. */
+async function inquire(run: Run, at: Address, { inquiries }: Taken, nowUs: number): Promise<void> {
+  const { protocol, address } = at
+  const pool = run.state.pools.at(at)
+  const each = inquiries.map(async (inquiry) => {
+    const ends = inquiry.ports.map((port) => endOf(address, port))
+    const owner = { protocol, address: inquiry.owner }
+    const given = await run.state.hosts.at(owner).release(ends, nowUs)
+    await pool.returned(inquiry, given.map(portOf))
+  })
+  await Promise.all(each)
+}
+
+// ---- from outside ----
+
+function inwards(run: Run, q: Question): OrCause<Translated> {
+  // Whoever pings a public address means the NAT itself, whatever the identifier.
+  if (q.protocol === PROTO_ICMP && q.isRequest) return 'unmapped'
+  const { config, state } = run
+  const ask = asked(config, q, q.src, q.srcPort)
+  return then(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) => {
+    if (owner === 0) return 'unmapped'
+    const host = state.hosts.at({ protocol: q.protocol, address: owner })
+    return then(host.inbound(endOf(q.dst, q.dstPort), ask), (t) => {
+      if (t === undefined) return 'filtered'
+      const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
+      const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
+      return { ends, leaseUs: t.leaseUs }
+    })
+  })
+}
+
+/** The inside host that a public port belongs to, 0 for nobody. */
+export function ownerOf(run: Run, protocol: number, address: number, port: number) {
+  return run.state.pools.at({ protocol, address }).ownerOf(port)
+}
