@@ -1,0 +1,94 @@
+import { LINK_ETHERNET, Packet } from '../nf-apps/packet/index.ts'
+import { BareLoop } from './bare-loop.ts'
+import type { Bench, BenchOptions, Row } from './bench.ts'
+import { cpuNs, paired, ratioOf, wallNs } from './measure.ts'
+import { batchesOf, type Packets, packetsOf } from './packets.ts'
+import { flowCounter, SoloInstance } from './solo-instance.ts'
+
+/** Packets that are gone through in one round: beyond all caches, and a tenth of a second or so. */
+const PACKETS_MAX = 1_500_000
+
+/** The NF's handler on loaded packets, without the intake: what the actors alone cost. */
+export function handleAll(solo: SoloInstance, p: Packets, packet: Packet): number {
+  const { handles } = solo
+  const output = { emit: () => {} }
+  const { bytes, at, timeUs, hash, count } = p
+  for (let i = 0; i < count; i++) {
+    const start = at[i]!
+    const end = at[i + 1]!
+    const time = timeUs[i]!
+    packet.load(bytes, start, end, LINK_ETHERNET, end - start, time, time, i, hash[i]!)
+    flowCounter.onPacket(packet, handles, undefined, output)
+  }
+  return count
+}
+
+async function at(flows: number, least: number, o: BenchOptions): Promise<Row[]> {
+  const packet = new Packet()
+  const solo = new SoloInstance()
+  const bare = new BareLoop(flows * 1.2)
+  const { handles } = solo
+  const output = { emit: () => {} }
+  o.say(`hot-path: making the packets of ${flows} flows`)
+  const packets = packetsOf(flows, PACKETS_MAX, (p) => {
+    bare.onPacket(p)
+    flowCounter.onPacket(p, handles, undefined, output)
+  })
+  const batches = batchesOf(packets, solo.view)
+  // The smaller inputs are gone through several times, so that a round is long enough to be timed.
+  const times = o.tiny ? 1 : Math.max(1, Math.round(PACKETS_MAX / packets.count / 3))
+  const repeat = (run: () => number) => () => {
+    let n = 0
+    for (let i = 0; i < times; i++) n += run()
+    return n
+  }
+  const arms = [
+    { name: 'instance', run: repeat(() => solo.take(batches)) },
+    { name: 'handler', run: repeat(() => handleAll(solo, packets, packet)) },
+    { name: 'bare loop', run: repeat(() => bare.run(packets)) },
+  ]
+  const samples = await paired(arms, o)
+  const held = solo.space.actors
+  if (held !== bare.flows) throw new Error(`${held} flows counted, and ${bare.flows} by the loop`)
+  const [instance, handler, loop] = samples
+  const ns = (s: typeof loop) => `${wallNs(s!).toFixed(0)} ns, cpu ${cpuNs(s!).toFixed(0)}`
+  const named = Object.fromEntries(arms.map((arm, i) => [arm.name, samples[i]!]))
+  const whole = ratioOf(instance!, loop!)
+  const part = ratioOf(handler!, loop!)
+  return [
+    {
+      what: `${flows} flows, from batches to verdicts ÷ bare loop`,
+      value: whole.mean,
+      unit: '',
+      ratio: whole,
+      goal: { least },
+      samples: named,
+      note: `a packet: instance ${ns(instance)}; bare loop ${ns(loop)}`,
+    },
+    {
+      what: `${flows} flows, parse and handler alone ÷ bare loop`,
+      value: part.mean,
+      unit: '',
+      ratio: part,
+      note: `a packet: ${ns(handler)}; ${held} actors`,
+    },
+  ]
+}
+
+export const hotPath: Bench = {
+  name: 'hot-path',
+  summary:
+    'packets/s through an NF that counts each flow, all home ÷ a bare loop that does the same',
+  async run(o) {
+    if (o.tiny) return at(100, 0.6, o)
+    const rows: Row[] = []
+    for (const [flows, least] of [
+      [10_000, 0.6],
+      [100_000, 0.7],
+      [1_000_000, 0.7],
+    ] as const) {
+      rows.push(...(await at(flows, least, o)))
+    }
+    return rows
+  },
+}

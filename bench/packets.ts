@@ -1,0 +1,91 @@
+import { ByteWriter } from '../bus/index.ts'
+import {
+  CaptureRecord,
+  Random,
+  Steerer,
+  type SyntheticSettings,
+  SyntheticTraffic,
+  syntheticDefaults,
+} from '../loadgen/index.ts'
+import { LINK_ETHERNET, Packet, steeringHash } from '../nf-apps/packet/index.ts'
+import type { View } from '../placement/index.ts'
+
+/** Packets of the seed's traffic in memory, one behind the other, with what steering knows of each. */
+export interface Packets {
+  readonly count: number
+  readonly bytes: Uint8Array
+  /** `count` + 1 offsets. */
+  readonly at: Uint32Array
+  readonly timeUs: Float64Array
+  readonly hash: Uint32Array
+}
+
+/** The mean flow of the seed's larger traffic: so many packets a flow, and all of them make `flows` flows. */
+const FLOW_PACKETS = 8.6
+/** Bytes of a packet without data. */
+const FRAME_BYTES = 64
+
+/**
+ * Packets of about `flows` flows in all, in random order as the seed has it; `seen` gets every one, `most` of them (drawn at
+ * random, so that they go over all flows alike) are kept.
+ */
+export function packetsOf(
+  flows: number,
+  most: number,
+  seen: (packet: Packet) => void = () => {},
+): Packets {
+  const total = Math.max(64, Math.round(flows * FLOW_PACKETS))
+  const settings: SyntheticSettings = {
+    ...syntheticDefaults,
+    flows,
+    packets: total,
+    payload: [0, 0],
+  }
+  const traffic = new SyntheticTraffic(settings)
+  const random = new Random(1)
+  const room = Math.min(total, most)
+  const bytes = new Uint8Array(room * FRAME_BYTES)
+  const at = new Uint32Array(room + 1)
+  const timeUs = new Float64Array(room)
+  const hash = new Uint32Array(room)
+  const record = new CaptureRecord()
+  const packet = new Packet()
+  let count = 0
+  for (let n = 0; traffic.next(record); n++) {
+    const { start, end, linkType, wireLength } = record
+    packet.load(record.bytes, start, end, linkType, wireLength, record.timeUs, record.timeUs, n, 0)
+    packet.hash = steeringHash(packet)
+    seen(packet)
+    if (random.unit() * (total - n) >= room - count) continue
+    bytes.set(record.bytes.subarray(start, end), at[count]!)
+    at[count + 1] = at[count]! + end - start
+    timeUs[count] = record.timeUs
+    hash[count++] = packet.hash
+  }
+  return { count, bytes, at, timeUs, hash }
+}
+
+/** The same packets as PACKETS payloads: as the steerer makes them when it is busy, and an instance gets them. */
+export function batchesOf(p: Packets, view: View): Uint8Array[] {
+  const batches: Uint8Array[] = []
+  const w = new ByteWriter()
+  const out = {
+    begin: () => w,
+    end: () => {
+      batches.push(new Uint8Array(w.written()))
+      w.pos = 0
+    },
+    creditLeft: () => 1,
+  }
+  const { slotBits } = view
+  const steerer = new Steerer({ out, slotBits, wallMs: () => 0, flipsPerStep: 1 })
+  steerer.onView(view)
+  for (let i = 0; i < p.count; i++) {
+    const bytes = p.bytes.subarray(p.at[i]!, p.at[i + 1]!)
+    const place = { bytes, start: 0, end: bytes.length, linkType: LINK_ETHERNET }
+    const stamp = { wireLength: bytes.length, timeUs: p.timeUs[i]! }
+    steerer.offer({ ...place, ...stamp }, p.hash[i]!)
+  }
+  steerer.flush()
+  return batches
+}
