@@ -121,6 +121,8 @@ export class Space {
     core.view = view
     this.leaving = view.memberOf(core.self)?.state === 'leaving'
     if (core.model === 'shared') core.slots.adopt(view)
+    // Nothing is handed over, so the packets may follow the view at once.
+    else core.slots.onSettled(view.epoch)
     const held = this.held
     this.held = []
     for (const m of held) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
@@ -284,7 +286,9 @@ export class Space {
 
   /** A bounded step of handoffs, drains and collections; true while there is more that can be done now. */
   step(): boolean {
-    const moving = this.core.view ? this.homes.step(this.leaving, BACKGROUND_ROWS) : false
+    const { view, model } = this.core
+    const releases = this.leaving && model === 'shared'
+    const moving = view ? this.homes.step(releases, BACKGROUND_ROWS) : false
     return this.collects.step(BACKGROUND_SLOTS) || moving
   }
 
@@ -340,8 +344,9 @@ export class Space {
     return open && this.collects.idle && this.held.length === 0
   }
 
-  /** Nothing is here and nothing is due: an instance may say BYE (rule 15). */
+  /** Nothing is here and nothing is due: an instance may say BYE (rule 15). Of what is its own alone nobody hears. */
   get empty(): boolean {
+    if (this.core.model === 'local-only') return this.quiet
     const left = this.core.types.some((t) => t.table.activations > 0 || t.affairCount > 0)
     return this.quiet && !left && this.core.slots.empty
   }
