@@ -1,6 +1,7 @@
 /** What authors of network functions write with. `rehome-nf/testing` has what they test with. */
 export {
   type ActorType,
+  andThen,
   bool,
   type Expiry,
   type Found,
@@ -24,7 +25,6 @@ export {
   stale,
   text,
   textKey,
-  then,
   u8,
   u16,
   u32,

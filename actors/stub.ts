@@ -57,8 +57,11 @@ export interface MultiWriter<K, F extends Fields, M> extends Reach<K, F> {
   create(key: K): MaybePromise<boolean>
 }
 
-/** Goes on with a value now or with a promise's value later: a handler of several steps without `async`. */
-export function then<T, R>(
+/**
+ * Goes on with a value now or with a promise's value later: a handler of several steps without `async`. Not named
+ * `then`: a module that exports that is taken for a promise by `await import()`.
+ */
+export function andThen<T, R>(
   value: MaybePromise<T>,
   next: (value: T) => MaybePromise<R>,
 ): MaybePromise<R> {

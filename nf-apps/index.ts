@@ -1,3 +1,5 @@
+import { ids } from './ids/index.ts'
+import { nat } from './nat/index.ts'
 import type { NF } from './nf.ts'
 import { prads } from './prads/index.ts'
 import { byteQuota } from './samples/byte-quota.ts'
@@ -7,7 +9,16 @@ import { sink } from './samples/sink.ts'
 import { tcpTracker } from './samples/tcp-tracker.ts'
 
 export * from './nf.ts'
-export { byteQuota, echo, hostCounter, prads, sink, tcpTracker }
+export { byteQuota, echo, hostCounter, ids, nat, prads, sink, tcpTracker }
 
 /** The NFs that `rehome run` knows by name. */
-export const builtIn: readonly NF[] = [prads, hostCounter, byteQuota, tcpTracker, echo, sink]
+export const builtIn: readonly NF[] = [
+  prads,
+  ids,
+  nat,
+  hostCounter,
+  byteQuota,
+  tcpTracker,
+  echo,
+  sink,
+]

@@ -1,4 +1,4 @@
-import { type MaybePromise, then } from '../../actors/index.ts'
+import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { defineNF, forward } from '../nf.ts'
 import { type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { Environment } from './environment.ts'
@@ -65,7 +65,7 @@ export const ids = defineNF('ids', {
 
   onPacket(p, state, env) {
     env.announce(state.configuration)
-    return then(inspect(p, 0, state, env), () => forward)
+    return andThen(inspect(p, 0, state, env), () => forward)
   },
 
   result: (state, env) => report(state, env),
@@ -79,7 +79,7 @@ function inspect(p: Packet, depth: number, state: IdsActors, env: Environment): 
     const hits = env.engine.inspect(p, flow, fromSource)
     return { hits, whole: p.isFragment ? defragment(flow.datagrams, p) : undefined }
   })
-  return then(turn, ({ hits, whole }) => {
+  return andThen(turn, ({ hits, whole }) => {
     if (hits.length > 0) tell(p, hits, state)
     const inner = whole ?? carried(p, depth)
     if (inner) return inspect(inner, depth + 1, state, env)

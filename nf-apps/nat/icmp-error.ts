@@ -1,4 +1,4 @@
-import { then } from '../../actors/index.ts'
+import { andThen } from '../../actors/index.ts'
 import { loadQuoted, NET_IPV4, Packet, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
 import { addressOf, endOf, isTranslated, portOf } from './keys.ts'
 import {
@@ -32,16 +32,16 @@ export function translateError(run: Run, p: Packet): OrCause<ErrorTranslated> {
   const incoming = config.isPublic.has(p.dst.d)
   if (!insideWord(config, p.src.d)) {
     if (!incoming || q.src !== p.dst.d) return 'elsewhere'
-    return then(senderOf(run, q), (inner) =>
+    return andThen(senderOf(run, q), (inner) =>
       typeof inner === 'string' ? inner : { quoted, inner, src: p.src.d, dst: inner.src },
     )
   }
-  return then(receiverOf(run, q), (inner) => {
+  return andThen(receiverOf(run, q), (inner) => {
     if (typeof inner === 'string') return inner
     const out = { quoted, inner, src: inner.dst, dst: p.dst.d }
     if (!incoming) return out
     // To another inside host, which knows the quoted packet by its own ends.
-    return then(senderOf(run, { ...q, ...inner }), (both) =>
+    return andThen(senderOf(run, { ...q, ...inner }), (both) =>
       typeof both === 'string' ? both : { ...out, inner: both, dst: both.src },
     )
   })
@@ -72,11 +72,11 @@ function quotedQuestion(p: Packet): Question | undefined {
 /** The quoted packet had been sent from a public end: whose is it? */
 function senderOf(run: Run, q: Question): OrCause<Ends> {
   const { protocol, src, srcPort, dst, dstPort } = q
-  return then(ownerOf(run, protocol, src, srcPort), (owner) => {
+  return andThen(ownerOf(run, protocol, src, srcPort), (owner) => {
     if (owner === 0) return 'unmapped'
     const host = run.state.hosts.at({ protocol, address: owner })
     const ask = asked(run.config, q, dst, dstPort)
-    return then(host.insideOf(endOf(src, srcPort), ask), (port) => {
+    return andThen(host.insideOf(endOf(src, srcPort), ask), (port) => {
       if (port === undefined) return 'unmapped'
       return { src: owner, srcPort: port, dst, dstPort: protocol === PROTO_ICMP ? port : dstPort }
     })
@@ -88,7 +88,7 @@ function receiverOf(run: Run, q: Question): OrCause<Ends> {
   const { protocol, src, srcPort, dst, dstPort } = q
   const host = run.state.hosts.at({ protocol, address: dst })
   const ask = asked(run.config, q, src, srcPort)
-  return then(host.endOf(dstPort, ask), (end) => {
+  return andThen(host.endOf(dstPort, ask), (end) => {
     if (end === undefined) return 'unmapped'
     const port = portOf(end)
     return {

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '../../actors/index.ts'
-import { then } from '../../actors/index.ts'
+import { andThen } from '../../actors/index.ts'
 import { defineNF, drop, forward, type Verdict } from '../nf.ts'
 import {
   FINE,
@@ -59,7 +59,7 @@ export const nat = defineNF('nat', {
       if (!way || p.clockUs >= way.untilUs) return undefined
       return sent(run, p, way)
     })
-    return then(followed, (verdict) => verdict ?? ask(run, p, flow))
+    return andThen(followed, (verdict) => verdict ?? ask(run, p, flow))
   },
   async result({ tally }) {
     const t = await tally.lookup('only')
@@ -94,7 +94,7 @@ function sent(run: Run, p: Packet, ends: Ends): Verdict {
 
 /** Asks the host, and keeps its lease where there is one. */
 function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
-  return then(translate(run, questionOf(p)), (t) => {
+  return andThen(translate(run, questionOf(p)), (t) => {
     if (typeof t === 'string') return dropped(run, t)
     const { ends, leaseUs } = t
     const verdict = sent(run, p, ends)
@@ -106,7 +106,7 @@ function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
       way.dstPort = ends.dstPort
       way.untilUs = leaseUs
     })
-    return then(kept, () => verdict)
+    return andThen(kept, () => verdict)
   })
 }
 
@@ -127,7 +127,7 @@ function questionOf(p: Packet): Question {
 }
 
 function onIcmpError(run: Run, p: Packet): MaybePromise<Verdict> {
-  return then(translateError(run, p), (t) => {
+  return andThen(translateError(run, p), (t) => {
     if (typeof t === 'string') return dropped(run, t)
     const frame = frameOf(p)
     if (!frame) return dropped(run, 'malformed')
@@ -153,7 +153,7 @@ function onFragment(run: Run, p: Packet): MaybePromise<Verdict> {
 function onFirstFragment(run: Run, p: Packet): MaybePromise<Verdict> {
   const shows = p.l4Offset >= 0 && (p.ipProtocol !== PROTO_ICMP || isIcmpQuery(p))
   const question = questionOf(p)
-  return then(shows ? translate(run, question) : 'protocol', (t) =>
+  return andThen(shows ? translate(run, question) : 'protocol', (t) =>
     run.state.fragments.with(laneOf(p.hash), ({ datagrams }) => {
       const datagram = datagramOf(datagrams, p)
       const { held } = datagram

@@ -1,4 +1,4 @@
-import { then } from '../../actors/index.ts'
+import { andThen } from '../../actors/index.ts'
 import { Ip, PROTO_ICMP } from '../packet/index.ts'
 import { isInside, type NatConfig, pairedIndex, rangeOf } from './config.ts'
 import type { Asked, AskedOut, Need, Translation } from './host.ts'
@@ -34,12 +34,12 @@ export function translate(run: Run, q: Question): OrCause<Translated> {
   const incoming = config.isPublic.has(q.dst)
   if (!insideWord(config, q.src)) return incoming ? inwards(run, q) : 'elsewhere'
   if (incoming && q.protocol === PROTO_ICMP) return 'unmapped'
-  return then(outwards(run, q), (t) => {
+  return andThen(outwards(run, q), (t) => {
     if (typeof t === 'string') return t
     const out = { ...q, src: t.address, srcPort: t.port }
     if (q.protocol === PROTO_ICMP) out.dstPort = t.port
     if (!incoming) return { ends: out, leaseUs: t.leaseUs }
-    return then(inwards(run, out), (back) => {
+    return andThen(inwards(run, out), (back) => {
       if (typeof back === 'string') return back
       return { ends: back.ends, leaseUs: Math.min(t.leaseUs, back.leaseUs) }
     })
@@ -71,7 +71,7 @@ function outwards(run: Run, q: Question): OrCause<Translation> {
     settled: false,
     near: q.hash,
   }
-  return then(state.hosts.at(host).outbound(ask), (answer) =>
+  return andThen(state.hosts.at(host).outbound(ask), (answer) =>
     answer === 'same' || answer === 'any' ? obtain(run, host, ask, answer) : answer,
   )
 }
@@ -144,10 +144,10 @@ function inwards(run: Run, q: Question): OrCause<Translated> {
   if (q.protocol === PROTO_ICMP && q.isRequest) return 'unmapped'
   const { config, state } = run
   const ask = asked(config, q, q.src, q.srcPort)
-  return then(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) => {
+  return andThen(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) => {
     if (owner === 0) return 'unmapped'
     const host = state.hosts.at({ protocol: q.protocol, address: owner })
-    return then(host.inbound(endOf(q.dst, q.dstPort), ask), (t) => {
+    return andThen(host.inbound(endOf(q.dst, q.dstPort), ask), (t) => {
       if (t === undefined) return 'filtered'
       const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
       const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }

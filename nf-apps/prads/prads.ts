@@ -1,4 +1,4 @@
-import { type MaybePromise, then } from '../../actors/index.ts'
+import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { defineNF, forward, type Verdict } from '../nf.ts'
 import { type Ip, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
@@ -122,7 +122,7 @@ function connection(
     if (!created) return step(p, flow, side, side === flow.client ? CLIENT : SERVER, state, env)
     begin(p, flow, side, opaque)
     flow.forget = env.forget
-    return then(switches(state, env), (given) => {
+    return andThen(switches(state, env), (given) => {
       flow.switches = given
       return step(p, flow, side, NO_ROLE, state, env)
     })
@@ -186,7 +186,7 @@ function bytesOf(p: Packet): number {
 /** A reply to an ARP request, or one that nobody asked for, says which address a host has. */
 function arp(p: Packet, state: Actors, env: Environment): MaybePromise<Verdict> {
   state.statistics.count({ arp: 1, vlan: lanes.tagsOf(p) })
-  return then(switches(state, env), (given) => {
+  return andThen(switches(state, env), (given) => {
     const claim = lanes.arpReply(p)
     if (!claim || !(given & LOOK_ARP) || !env.isOurs(claim.ip)) return forward
     const value = { vlan: tagOf(p), mac: claim.mac }
