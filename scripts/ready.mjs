@@ -20,7 +20,9 @@ import {
 const NODE_LEAST = [20, 19]
 
 /** What `npm start` shows; arguments given by the user come after these and win. */
-const SHOWN = 'run prads --pcap samples/office.pcap --loop 40 --scale 1,2,3,2'.split(' ')
+const SHOWN = 'run prads --pcap samples/office.pcap --loop 12 --rate 30000 --scale 1,2,3,2'.split(
+  ' ',
+)
 
 const verbs = {
   start: async (args) => {
