@@ -7,7 +7,7 @@ interface Held {
   readonly ip: number
 }
 
-interface Datagram {
+export interface Datagram {
   readonly src: number
   readonly dst: number
   readonly protocol: number

@@ -5,7 +5,7 @@ import { addressOf, endOf, portOf } from './keys.ts'
 import { advance, isClosed, isEstablished, type Session, tcpIdleUs } from './session.ts'
 
 /** An inside port and the public end that stands for it, towards all remote ends (RFC 4787, REQ-1). */
-interface Mapping {
+export interface Mapping {
   readonly inside: number
   readonly end: number
   untilUs: number
