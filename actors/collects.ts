@@ -184,7 +184,7 @@ export class Collects {
 
   memberGone(no: MemberNo): void {
     this.walks = this.walks.filter((walk) => walk.by !== no)
-    for (const [id, collection] of this.collections) {
+    for (const [id, collection] of [...this.collections]) {
       // What it had found or passed on is not known: begin again.
       this.collections.delete(id)
       const { type, resolve, reject, since } = collection

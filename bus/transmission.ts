@@ -180,7 +180,8 @@ export class Transmission {
     if (link.oldest < link.toSend) {
       const age = this.clock.now() - link.frames.sentAt(link.oldest)
       if (age < link.waitMs) {
-        link.timer = this.clock.after(link.waitMs - age, link.onTimer)
+        // Not less than 1 ms: a rest that rounding swallows would ring at the same moment again.
+        link.timer = this.clock.after(Math.max(1, link.waitMs - age), link.onTimer)
         return
       }
       link.repairNext = link.oldest

@@ -120,9 +120,9 @@ export class Slots {
     if (!this.asked[slot]) this.pull([slot])
   }
 
-  /** Asks for tokens that nobody has touched yet; true while there are any. */
-  drain(): boolean {
-    if (this.due === 0) return false
+  /** Asks for tokens that nobody has touched yet, a bounded number at a time; the rest when some have come. */
+  drain(): void {
+    if (this.due === 0 || this.pulls >= BACKGROUND_PULLS) return
     const byHolder = new Map<MemberNo, number[]>()
     for (; this.pulls < BACKGROUND_PULLS && this.cursor < this.state.length; this.cursor++) {
       const slot = this.cursor
@@ -135,7 +135,6 @@ export class Slots {
       this.pulls++
     }
     for (const [holder, slots] of byHolder) this.sendPull(holder, slots)
-    return true
   }
 
   private pull(slots: number[]): void {
