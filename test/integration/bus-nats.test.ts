@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -16,6 +15,7 @@ import {
   startNatsServer,
   systemClock,
 } from '../../bus/index.ts'
+import { Wire } from './wire.ts'
 
 const program = findNatsServer()
 if (!program) console.log('no nats-server on this machine: nothing is tested against a real one')
@@ -25,43 +25,6 @@ async function until(what: string, holds: () => boolean): Promise<void> {
   while (!holds()) {
     if (performance.now() > end) throw new Error(`waited 30 s in vain: ${what}`)
     await delay(5)
-  }
-}
-
-/** Hands bytes on to a server, until told to cut all connections in the middle of whatever they do. */
-class Wire {
-  private readonly sockets = new Set<Socket>()
-  private readonly server: Server
-  cuts = 0
-
-  constructor(port: number) {
-    this.server = createServer((near) => {
-      const far = dial(port, '127.0.0.1')
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.sockets.add(one)
-        one.pipe(other)
-        one.on('error', () => other.destroy())
-        one.on('close', () => {
-          this.sockets.delete(one)
-          other.destroy()
-        })
-      }
-    })
-  }
-  async open(): Promise<string> {
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
-    return `nats://127.0.0.1:${(this.server.address() as AddressInfo).port}`
-  }
-  cut(): void {
-    this.cuts++
-    for (const socket of [...this.sockets]) socket.destroy()
-  }
-  close(): void {
-    this.server.close()
-    this.cut()
   }
 }
 

@@ -77,11 +77,7 @@ export async function run(...args: string[]): Promise<Result> {
   return resultOf(new Running([...runs(args), '--out', newFile()]))
 }
 
-export function startRun(...args: string[]): Running {
-  return new Running([...runs(args), '--out', newFile()])
-}
-
-export async function resultOf(running: Running): Promise<Result> {
+async function resultOf(running: Running): Promise<Result> {
   const { code, signal, stdout, stderr } = await running.ended
   const what = running.child.spawnargs.slice(2)
   if (code !== 0 || stderr !== '') {
