@@ -19,11 +19,13 @@ import {
   type StateModel,
 } from './core.ts'
 import type { KeyedType, Writers } from './define.ts'
+import { Directory } from './directory.ts'
 import { handleOf } from './handles.ts'
 import { Homes } from './homes.ts'
 import { ACTIVATION, ENTRY } from './layout.ts'
 import { Reads } from './reads.ts'
 import { RuntimeType } from './runtime-type.ts'
+import { Sweeps } from './sweeps.ts'
 import { Updates } from './updates.ts'
 
 export interface SpaceOptions {
@@ -67,12 +69,17 @@ export class Space {
     this.core.slots.onSettled = listener
   }
 
+  private readonly directory: Directory
   private readonly homes: Homes
+  private readonly sweeps: Sweeps
   private readonly calls: Calls
   private readonly updates: Updates
   private readonly reads: Reads
   private readonly collects: Collects
-  /** Messages that need a view that we do not have yet, in order. */
+  /**
+   * Messages that need a view that we do not have yet, in order. A sender's epochs never fall, so what it sends after
+   * one of these waits too (rule 19).
+   */
   private held: { from: MemberNo; kind: number; payload: Uint8Array; epoch: number }[] = []
   private leaving = false
 
@@ -86,7 +93,9 @@ export class Space {
     const slots = new Slots({ self, slotBits, out, entries })
     if (model === 'local-only') slots.holdAll()
     this.core = new Core({ self, types, slots, out, clock, limits, placement, model })
-    this.homes = new Homes(this.core)
+    this.directory = new Directory(this.core)
+    this.homes = new Homes(this.core, this.directory)
+    this.sweeps = new Sweeps(this.core, this.homes)
     this.calls = new Calls(this.core, this.homes)
     this.updates = new Updates(this.core, this.homes, this.calls)
     this.reads = new Reads(this.core, this.homes)
@@ -139,18 +148,13 @@ export class Space {
   /** A message of one of the actors' kinds, in its link's order. `epoch` is its sender's. */
   onMessage(from: MemberNo, kind: number, r: ByteReader, epoch: number): void {
     const waits = kindInfo(kind)?.judged === true
-    if (waits && (epoch > (this.core.view?.epoch ?? 0) || this.behindHeld(from))) {
+    if (waits && epoch > (this.core.view?.epoch ?? 0)) {
       this.held.push({ from, kind, payload: r.bytes.slice(r.pos, r.end), epoch })
       return
     }
     const size = r.left
     this.dispatch(from, kind, r)
     if (kindInfo(kind)?.credit) this.core.out.consumed(from, size)
-  }
-
-  /** Owner-judged messages of one sender stay in order behind one that waits for a view (rule 19). */
-  private behindHeld(from: MemberNo): boolean {
-    return this.held.length > 0 && this.held.some((m) => m.from === from)
   }
 
   private dispatch(from: MemberNo, kind: number, r: ByteReader): void {
@@ -232,11 +236,11 @@ export class Space {
   ): void {
     switch (kind) {
       case Kind.ACQUIRE:
-        return this.homes.serveAcquire(type, hash, r)
+        return this.directory.serveAcquire(type, hash, r)
       case Kind.REMOVED:
-        return this.homes.serveRemoved(type, hash, r)
+        return this.directory.serveRemoved(type, hash, r)
       case Kind.RELEASE:
-        return this.homes.serveRelease(type, hash, r)
+        return this.directory.serveRelease(type, hash, r)
       case Kind.CALL:
         return this.calls.serve(type, hash, r, payload)
       case Kind.UNTETHER:
@@ -270,7 +274,7 @@ export class Space {
       const entries = rows.filter((row) => table.get(row, ENTRY) !== 0)
       w.u32(entries.length)
       for (const row of entries) {
-        this.homes.writeEntry(type, row, w)
+        this.directory.writeEntry(type, row, w)
         this.core.tidy(type, row)
       }
     }
@@ -278,7 +282,7 @@ export class Space {
 
   private takeEntries(_slot: number, r: ByteReader): void {
     for (const type of this.core.types) {
-      for (let n = r.u32(); n > 0; n--) this.homes.readEntry(type, r)
+      for (let n = r.u32(); n > 0; n--) this.directory.readEntry(type, r)
     }
   }
 
@@ -287,8 +291,9 @@ export class Space {
   /** A bounded step of handoffs, drains and collections; true while there is more that can be done now. */
   step(): boolean {
     const { view, model } = this.core
+    if (view) this.directory.step()
     const releases = this.leaving && model === 'shared'
-    const moving = view ? this.homes.step(releases, BACKGROUND_ROWS) : false
+    const moving = releases && this.sweeps.release(BACKGROUND_ROWS)
     return this.collects.step(BACKGROUND_SLOTS) || moving
   }
 
@@ -307,7 +312,7 @@ export class Space {
   /** Ends what has waited too long; to be called every 100 ms or so. */
   tick(): void {
     const before = this.core.clock.now() - this.core.limits.waitMs
-    if (this.leaving) this.homes.releaseAgain()
+    if (this.leaving) this.sweeps.releaseAgain()
     this.homes.timeOut(before)
     this.calls.timeOut(before)
     this.reads.timeOut(before)
@@ -322,7 +327,7 @@ export class Space {
   /** Packet time has come to `us`: removes what is due, a bounded part; true once all has been looked at. */
   expire(us: number): boolean {
     this.core.packetUs = us
-    return this.homes.expire(BACKGROUND_ROWS)
+    return this.sweeps.expire(BACKGROUND_ROWS)
   }
 
   /** A member has died, or has left: what waits for its answer ends, definite or indefinite. */
@@ -340,7 +345,12 @@ export class Space {
 
   /** Nothing is on its way from here and nothing waits: all effects so far are in. */
   get quiet(): boolean {
-    const open = this.calls.idle && this.updates.idle && this.reads.idle && this.homes.idle
+    const open =
+      this.calls.idle &&
+      this.updates.idle &&
+      this.reads.idle &&
+      this.homes.idle &&
+      this.directory.idle
     return open && this.collects.idle && this.held.length === 0
   }
 

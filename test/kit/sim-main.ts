@@ -79,7 +79,8 @@ function number(name: string, text: string, least: number, most: number): number
 }
 
 function settingsOf(o: Options, seed: number): WalkSettings {
-  const settings = settingsFor(seed)
+  const bias = o.mutant === undefined ? undefined : mutantNamed(o.mutant)?.bias
+  const settings = { ...settingsFor(seed), ...bias }
   return o.instances === undefined ? settings : { ...settings, startInstances: o.instances }
 }
 

@@ -95,7 +95,9 @@ export class SimCluster {
     const { late } = this.faults
     const stale = late > 0 && this.random.unit() < late / 2 ? 1 : 0
     this.seen.outdated += stale
-    return { before: this.delay(), after: this.delay(), stale }
+    // Now and then much later than any message: members then go by views that are long gone.
+    const slow = late > 0 && this.random.unit() < late / 4 ? this.random.unit() * 200 : 0
+    return { before: this.delay() + slow, after: this.delay(), stale }
   }
 
   private frameDelays(from: MemberNo, to: MemberNo): number[] {

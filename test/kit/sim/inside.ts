@@ -73,6 +73,8 @@ export function insideOf(body: Instance | Source) {
     core,
     slots: space.core.slots,
     homes: part(space, 'homes'),
+    directory: part(space, 'directory'),
+    sweeps: part(space, 'sweeps'),
     calls: part(space, 'calls'),
     updates: part(space, 'updates'),
     reads: part(space, 'reads'),

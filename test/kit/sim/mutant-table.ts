@@ -17,7 +17,7 @@ export interface Caught {
 /** Walks with one rule left out, until a checker sees it. */
 export async function untilCaught(mutant: MutantOf, most = SEEDS_MAX): Promise<Caught | undefined> {
   for (let seed = 1; seed <= most; seed++) {
-    const walk = new Walk(settingsFor(seed), without(mutant))
+    const walk = new Walk({ ...settingsFor(seed), ...mutant.bias }, without(mutant))
     try {
       await inMacrotask(() => walk.run())
     } catch (error) {

@@ -54,15 +54,6 @@ export const linkMutants: readonly MutantOf[] = [
     },
   },
   {
-    name: 'bye-without-view',
-    rule: '15: BYE is answered in its view or a newer one',
-    race: 'a peer with an older view still sends to the leaver',
-    leaveOut: ({ member }) =>
-      replace(part(member, 'byes'), 'set', (original: (no: MemberNo, epoch: number) => unknown) => {
-        return (no) => original(no, 0)
-      }),
-  },
-  {
     name: 'deliver-twice',
     rule: '16: receiving state lives as long as the incarnation: a frame is delivered once',
     race: 'a frame that was doubled, or sent again for want of its acknowledgement',

@@ -85,8 +85,8 @@ export const placementMutants: readonly MutantOf[] = [
     name: 'grant-again',
     rule: '6: ACQUIRE from the instance that is named home is like any other',
     race: 'a fresh GRANT beside the state that is still on its way: two homes',
-    leaveOut: ({ homes, core }) =>
-      onOwnAcquire(homes, (type, row, to, request) => {
+    leaveOut: ({ directory, core }) =>
+      onOwnAcquire(directory, (type, row, to, request) => {
         const number = core.name(type, row, to)
         type.table.keyOf(row, type.words)
         const w = core.about(to, Kind.GRANT, type, type.table.get(row, 0), type.words)
@@ -99,7 +99,7 @@ export const placementMutants: readonly MutantOf[] = [
     name: 'ignore-own-acquire',
     rule: '6: ACQUIRE from the instance that is named home is like any other',
     race: 'it has removed the actor meanwhile, and waits for ever',
-    leaveOut: ({ homes }) => onOwnAcquire(homes, () => {}),
+    leaveOut: ({ directory }) => onOwnAcquire(directory, () => {}),
   },
   {
     name: 'multi-outside-directory',
@@ -132,6 +132,7 @@ export const placementMutants: readonly MutantOf[] = [
     name: 'home-says-absent',
     rule: '8: a hint that misses bounces to the slot owner',
     race: 'a read comes to a home that the actor has just left, and finds none',
+    bias: { reading: 0.6, keys: 2, faults: { drop: 0, double: 0, late: 0.4 } },
     leaveOut: ({ reads }) => {
       const absent = method<[number, number, number], void>(reads, 'sayAbsent')
       type Args = [type: ActorType, hash: number, r: ByteReader, payload: Uint8Array]
@@ -168,10 +169,10 @@ export const placementMutants: readonly MutantOf[] = [
 ]
 
 function onOwnAcquire(
-  homes: object,
+  directory: object,
   act: (type: ActorType, row: number, to: MemberNo, request: number) => void,
 ): void {
-  replace(homes, 'order', (original: typeof act) => (type, row, to, request) => {
+  replace(directory, 'order', (original: typeof act) => (type, row, to, request) => {
     const own = type.table.get(row, HOME) === to && request !== 0
     return own ? act(type, row, to, request) : original(type, row, to, request)
   })
@@ -192,9 +193,9 @@ function answerEarlyTransfers({ homes, core }: Inside): void {
   })
 }
 
-function pushUnasked({ homes, core, slots }: Inside): void {
+function pushUnasked({ homes, sweeps, core, slots }: Inside): void {
   const give = method<[ActorType, number, object, Transfer], void>(homes, 'give')
-  replace(homes, 'offer', () => (type: ActorType, row: number) => {
+  replace(sweeps, 'offer', () => (type: ActorType, row: number) => {
     const number = type.table.get(row, ACTIVATION)
     const hash = type.table.get(row, 0)
     const state = slots.state[core.slot(hash)]

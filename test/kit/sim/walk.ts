@@ -11,11 +11,15 @@ export interface WalkSettings {
   readonly joins: number
   readonly leaves: number
   readonly ops: number
+  /** How long operations go on (virtual ms): views follow each other within some round trips. */
+  readonly spanMs: number
   readonly keys: number
   readonly flows: number
   readonly pauses: number
   readonly faults: Faults
   readonly spread: boolean
+  /** How many operations on actors are stale reads beyond the usual. */
+  readonly reading: number
   readonly frameBytes: number
   readonly creditBytes: number
 }
@@ -31,6 +35,7 @@ export function settingsFor(seed: number): WalkSettings {
     joins: 1 + Math.floor(r.unit() * 5),
     leaves: Math.floor(r.unit() * 5),
     ops: 200 + Math.floor(r.unit() * 200),
+    spanMs: r.unit() < 0.8 ? 150 : 600,
     keys: 2 + Math.floor(r.unit() * 4),
     flows: 2 + Math.floor(r.unit() * 5),
     pauses: Math.floor(r.unit() * 3),
@@ -40,6 +45,7 @@ export function settingsFor(seed: number): WalkSettings {
       late: r.unit() * 0.2,
     },
     spread: r.unit() < 0.5,
+    reading: r.unit() < 0.3 ? 0.6 : 0,
     frameBytes: 256 << Math.floor(r.unit() * 4),
     creditBytes: r.unit() < 0.5 ? 1 << 20 : 256 << Math.floor(r.unit() * 4),
   }
@@ -121,7 +127,7 @@ export class Walk {
   private plan(count: number, what: () => void): void {
     for (let i = 0; i < count; i++) {
       this.planned++
-      this.cluster.clock.after(this.random.unit() * SPAN_MS, () => {
+      this.cluster.clock.after(this.random.unit() * this.settings.spanMs, () => {
         this.planned--
         what()
       })
@@ -178,10 +184,15 @@ export class Walk {
     return Math.round(this.cluster.clock.now() * 1e6)
   }
 
+  /** Which operation: the last of each list is the stale read. */
+  private kind(): number {
+    return this.random.unit() < this.settings.reading ? 1 : this.random.unit()
+  }
+
   private single(node: SimNode, key: number): void {
     const { singles } = this.handles(node)
     const actor = `singles/${key}`
-    const kind = this.random.unit()
+    const kind = this.kind()
     const id = ++this.ids
     const started = this.cluster.clock.now()
     if (kind < 0.55) {
@@ -218,7 +229,7 @@ export class Walk {
   private multi(node: SimNode, key: number): void {
     const { multis, sums } = this.handles(node)
     const actor = `multis/${key}`
-    const kind = this.random.unit()
+    const kind = this.kind()
     const id = ++this.ids
     const started = this.cluster.clock.now()
     if (kind < 0.25) {
@@ -342,9 +353,6 @@ export class Walk {
     }
   }
 }
-
-/** How long operations go on (virtual ms): views follow each other within some round trips. */
-const SPAN_MS = 150
 
 interface Collectable {
   all(): Promise<{ key: unknown; state: Logged & { n: number } }[]>
