@@ -1,13 +1,7 @@
-import {
-  type ByteReader,
-  type ByteWriter,
-  invariant,
-  Kind,
-  type MemberNo,
-  RehomeError,
-} from '../bus/index.ts'
-import { DUE, HELD } from '../placement/index.ts'
+import { type ByteReader, invariant, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
+import { HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
+import type { Directory } from './directory.ts'
 import { ACTIVATION, AFFAIR, ENTRY, HASH, HOME } from './layout.ts'
 import type { Affair, AnyState, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
 import type { MaybePromise } from './stub.ts'
@@ -35,17 +29,12 @@ export class Homes {
   private readonly tombs = new Set<number>()
   /** Orders that came before the activation they are about (rule 5). */
   private readonly heldTransfers = new Map<number, Transfer>()
-  /** Slots whose multi-writer actors are to be fetched. */
-  private readonly toFetch: number[] = []
-  private fetching = 0
-  private releaseType = 0
-  private releaseRow: Row = 0
-  private expireType = 0
-  private expireRow: Row = 0
 
-  constructor(core: Core) {
+  private readonly directory: Directory
+
+  constructor(core: Core, directory: Directory) {
     this.core = core
-    core.slots.onHeld = (slot) => this.toFetch.push(slot)
+    this.directory = directory
   }
 
   // ---- turns ----
@@ -57,7 +46,8 @@ export class Homes {
     const hash = core.address(type, key)
     const { table } = type
     const row = table.find(hash, type.words)
-    if (row >= 0 && table.get(row, ACTIVATION) !== 0 && table.get(row, AFFAIR) === 0) {
+    if (row >= 0 && table.aimAtStill(type.cursor, row)) {
+      if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
       return this.runTurn(type, row, turn, mustExist, false)
     }
     return this.turnElsewhere(type, hash, row, turn, mustExist)
@@ -111,7 +101,6 @@ export class Homes {
     mustExist: boolean,
     created: boolean,
   ): unknown {
-    const { core } = this
     const { cursor } = type
     type.table.aim(cursor, row)
     let fresh = created
@@ -123,13 +112,20 @@ export class Homes {
       type.table.reset(row) // a new life under the same number: nobody else could have seen the end of the old one
       fresh = true
     }
+    return this.runAimed(type, row, turn, fresh)
+  }
+
+  /** A turn over the actor that the cursor is aimed at. */
+  private runAimed(type: RuntimeType, row: Row, turn: Waiter['turn'], created: boolean): unknown {
+    const { core } = this
     core.inTurn = true
     let result: unknown
     try {
-      result = turn(cursor, fresh)
+      result = turn(type.cursor, created)
     } finally {
       core.inTurn = false
     }
+    if (typeof result !== 'object') return result // a verdict, as a rule
     return result instanceof Promise ? this.suspend(type, row, result) : result
   }
 
@@ -231,7 +227,7 @@ export class Homes {
     const row = type.table.find(hash, type.words)
     if (this.isAbsent(type, hash, row)) return false
     const at = row >= 0 ? row : type.table.insert(hash, type.words)
-    if (type.table.get(at, ACTIVATION) !== 0 && type.table.get(at, AFFAIR) === 0) {
+    if (type.table.isStill(at)) {
       this.removeActivation(type, at)
       return true
     }
@@ -365,7 +361,7 @@ export class Homes {
     const affair = type.needAffair(row)
     if (request === 0) {
       affair.due--
-      this.fetching--
+      this.directory.fetched()
     } else if (affair.acquire === request) affair.acquire = 0
     affair.unmade = fresh
     affair.queue.push(...affair.waiting.splice(0))
@@ -405,75 +401,11 @@ export class Homes {
     this.core.tidy(type, row)
   }
 
-  // ---- the directory, where this instance holds the slot's token; the key is in `type.words` ----
-
-  serveAcquire(type: RuntimeType, hash: number, r: ByteReader): void {
-    const { core } = this
-    const asker = r.u32()
-    const request = r.u32()
-    const mustExist = r.u8() === 1
-    const row = type.table.find(hash, type.words)
-    if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
-      return this.order(type, row, asker, request)
-    }
-    const kind = mustExist ? Kind.ABSENT : Kind.GRANT
-    const w = core.about(asker, kind, type, hash, type.words)
-    if (!mustExist) w.u32(core.name(type, core.rowFor(type, hash), asker))
-    w.u32(request)
-    core.out.end()
-  }
-
-  /** Names `to` the home and orders the home before to send it the state; `to` may be that very one (rule 6). */
-  private order(type: RuntimeType, row: Row, to: MemberNo, request: number): void {
-    const { core } = this
-    const { table } = type
-    const number = table.get(row, ENTRY)
-    const home = table.get(row, HOME)
-    const next = core.name(type, row, to)
-    table.keyOf(row, type.words)
-    const w = core.about(home, Kind.TRANSFER, type, table.get(row, HASH), type.words)
-    w.u32(number)
-    w.u32(next)
-    w.u32(to)
-    w.u32(request)
-    core.out.end()
-  }
-
-  serveRemoved(type: RuntimeType, hash: number, r: ByteReader): void {
-    const { core } = this
-    const number = r.u32()
-    const home = r.u32()
-    const row = type.table.find(hash, type.words)
-    // Another number: a TRANSFER is on its way to that home, which answers from its tombstone (rule 4).
-    if (row < 0 || type.table.get(row, ENTRY) !== number) return
-    type.table.set(row, ENTRY, 0)
-    type.table.set(row, HOME, 0)
-    const w = core.about(home, Kind.REMOVED_OK, type, hash, type.words)
-    w.u32(number)
-    core.out.end()
-    core.tidy(type, row)
-  }
-
   onRemovedOk(r: ByteReader): void {
     const type = this.core.type(r)
     const hash = r.u32()
     type.readWords(r)
     this.tombs.delete(this.core.activationId(hash, r.u32()))
-  }
-
-  /** RELEASE: an ordinary move, to the slot owner itself (rule 14). */
-  serveRelease(type: RuntimeType, hash: number, r: ByteReader): void {
-    const number = r.u32()
-    const row = type.table.find(hash, type.words)
-    if (row < 0 || type.table.get(row, ENTRY) !== number) return
-    this.fetch(type, row)
-  }
-
-  /** Moves an actor here, as its slot owner. */
-  private fetch(type: RuntimeType, row: Row): void {
-    type.needAffair(row).due++
-    this.fetching++
-    this.order(type, row, this.core.self, 0)
   }
 
   /**
@@ -516,119 +448,17 @@ export class Homes {
     const row = table.find(hash, type.words)
     if (row < 0 || table.get(row, ENTRY) === 0) return this.make(type, hash)
     if (table.get(row, ENTRY) === table.get(row, ACTIVATION)) return row
-    if (table.get(row, HOME) !== this.core.self) this.fetch(type, row)
+    if (table.get(row, HOME) !== this.core.self) this.directory.fetch(type, row)
     type.needAffair(row).deferred.push(go())
     return -1
   }
 
-  /** An entry of the directory as it travels in SLOT: forgotten here, taken there. */
-  writeEntry(type: RuntimeType, row: Row, w: ByteWriter): void {
-    const { table } = type
-    table.keyOf(row, type.words)
-    w.u32(table.get(row, HASH))
-    for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
-    w.u32(table.get(row, ENTRY))
-    w.u32(table.get(row, HOME))
-    table.set(row, ENTRY, 0)
-    table.set(row, HOME, 0)
-  }
-  readEntry(type: RuntimeType, r: ByteReader): void {
-    const hash = r.u32()
-    type.readWords(r)
-    const row = this.core.rowFor(type, hash)
-    type.table.set(row, ENTRY, r.u32())
-    type.table.set(row, HOME, r.u32())
-  }
-
-  // ---- background ----
-
-  /**
-   * A bounded step of what goes on behind the packets; true if there is more to do now. What waits for
-   * answers goes on when they come.
-   */
-  step(leaving: boolean, rowsMax: number): boolean {
-    this.core.slots.drain()
-    while (this.toFetch.length > 0 && this.fetching < FETCHES_MAX) {
-      this.fetchSlot(this.toFetch.pop()!)
-    }
-    return leaving && this.release(rowsMax)
-  }
-
-  private fetchSlot(slot: number): void {
-    if (this.core.slots.state[slot] !== HELD) return
-    for (const type of this.core.types) {
-      if (type.writers !== 'multi') continue
-      for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
-        const home = type.table.get(row, HOME)
-        if (home !== 0 && home !== this.core.self) this.fetch(type, row)
-      }
-    }
-  }
-
-  /** Begins another round of offers: actors that were busy, or whose slot was still here, may go now. */
-  releaseAgain(): void {
-    this.releaseType = 0
-    this.releaseRow = 0
-  }
-
-  /** Offers a leaver's single-writer actors to their slot owners, some rows at a time; true while in a round. */
-  private release(rowsMax: number): boolean {
-    for (let left = rowsMax; left > 0; left--) {
-      const type = this.core.types[this.releaseType]
-      if (!type) return false
-      if (this.releaseRow >= type.table.rowsEnd || type.writers === 'multi') {
-        this.releaseType++
-        this.releaseRow = 0
-      } else this.offer(type, this.releaseRow++)
-    }
-    return true
-  }
-
-  private offer(type: RuntimeType, row: Row): void {
-    const { core } = this
-    const number = type.table.get(row, ACTIVATION)
-    if (number === 0) return
-    const hash = type.table.get(row, HASH)
-    const affair = type.affairOf(row)
-    if (affair && (affair.transfer || affair.busy || affair.released === number)) return
-    const state = core.slots.state[core.slot(hash)]
-    if (state === HELD || state === DUE) return // the slot leaves first
-    type.needAffair(row).released = number
-    type.table.keyOf(row, type.words)
-    const w = core.toOwner(Kind.RELEASE, type, hash, type.words)
-    w.u32(number)
-    core.out.end()
-  }
-
   /** Whether the actor's time is over by the packet's clock, and its author lets it go. */
-  private isOver(type: RuntimeType, state: AnyState): boolean {
+  isOver(type: RuntimeType, state: AnyState): boolean {
     const due = type.expiry!.due(state)
     if (due > this.core.packetUs || !type.expiry!.expire(state, due)) return false
     this.core.stats.expired++
     return true
-  }
-
-  /** Removes actors whose time is over, `rowsMax` records at a time; true once round all of them. */
-  expire(rowsMax: number): boolean {
-    const { types } = this.core
-    for (let left = rowsMax; left > 0; left--) {
-      const type = types[this.expireType]
-      if (!type) {
-        this.expireType = 0
-        return true
-      }
-      if (!type.expiry || this.expireRow >= type.table.rowsEnd) {
-        this.expireType++
-        this.expireRow = 0
-      } else this.expireOne(type, this.expireRow++)
-    }
-    return false
-  }
-
-  private expireOne(type: RuntimeType, row: Row): void {
-    if (type.table.get(row, ACTIVATION) === 0 || type.table.get(row, AFFAIR) !== 0) return
-    type.table.aim(type.cursor, row)
-    if (this.isOver(type, type.cursor)) this.removeActivation(type, row)
   }
 
   /** Turns that have waited too long end in an error: it says which actor, and that they did not run. */
@@ -647,12 +477,9 @@ export class Homes {
   }
 
   get idle(): boolean {
-    return this.tombs.size === 0 && this.heldTransfers.size === 0 && this.fetching === 0
+    return this.tombs.size === 0 && this.heldTransfers.size === 0
   }
 }
-
-/** Actors fetched at once in the drain of multi-writer actors: a round trip's worth. */
-const FETCHES_MAX = 1024
 
 /** Stands for the turn of `remove`. */
 const removal: Waiter['turn'] = () => false

@@ -79,8 +79,17 @@ export class ActorTable {
   private hasKey(row: Row, key: Uint32Array): boolean {
     const words = this.pages[row >>> this.pageBits]!.u32
     const at = (row & this.pageMask) * this.strideWords + HEADER_WORDS
-    for (let i = 0; i < this.keyWords; i++) if (words[at + i]! !== key[i]!) return false
-    return true
+    // The hash is the same: so is the key, almost always, and no word is worth a branch of its own.
+    let differs = 0
+    for (let i = 0; i < this.keyWords; i++) differs |= words[at + i]! ^ key[i]!
+    return differs === 0
+  }
+
+  /** The record lies still: it has its home here, and nothing goes on with it. */
+  isStill(row: Row): boolean {
+    const words = this.pages[row >>> this.pageBits]!.u32
+    const at = (row & this.pageMask) * this.strideWords
+    return words[at + AFFAIR]! === 0 && words[at + ACTIVATION]! !== 0
   }
 
   /** A record for a key that has none. Its state is fresh only after `reset`. */
@@ -178,6 +187,17 @@ export class ActorTable {
     }
     const at = (row & this.pageMask) * this.plainCount
     for (let j = 0; j < this.plainCount; j++) page.plain[at + j] = this.layout.plain[j]!.initial()
+  }
+
+  /** Aims at the record if it lies still: one look at its page for both. */
+  aimAtStill(cursor: Cursor, row: Row): boolean {
+    const page = this.pages[row >>> this.pageBits]!
+    const words = page.u32
+    const r = row & this.pageMask
+    const at = r * this.strideWords
+    if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return false
+    cursor.aim(page, at >>> 1, r * this.plainCount)
+    return true
   }
 
   /** The state as it travels: the record's numbers as they lie, then the plain values as MessagePack. */

@@ -80,6 +80,9 @@ export class Intake {
   private readonly pool: Entry[] = []
   private entry = new Entry()
   private open = 0
+  /** The batch that is being read, and how many of its packets have their verdicts. */
+  private reading: Batch | undefined
+  private verdicts = 0
   /** Suspended packets by steering hash, each with those that wait behind it. */
   private readonly suspended = new Map<number, { first: Entry; behind: Entry[] }>()
   /** Packets of a slot that have no verdict yet though they were taken up: what MARK waits for. */
@@ -105,9 +108,15 @@ export class Intake {
     const batch: Batch = { from, id, bytes, dueMs, ...counts }
     this.open++
     let read = 0
+    this.reading = batch
+    this.verdicts = 0
     try {
       for (; read < count; read++) this.take(batch, r)
     } finally {
+      this.reading = undefined
+      // Their verdicts go together, now: one look at the clock tells when they were reached.
+      if (this.verdicts > 0) this.latency.record(this.sinceUs(batch), this.verdicts)
+      batch.left -= this.verdicts
       // The one beyond its packets: a batch does not end while it is being read. A broken one ends where it breaks.
       this.settle(batch, 1 + count - read)
     }
@@ -224,8 +233,16 @@ export class Intake {
     const { batch } = entry
     if (verdict === 0) batch.dropped++
     else batch.forwarded++
-    this.latency.record((this.o.wallMs() - batch.dueMs) * 1000)
+    if (batch === this.reading) {
+      this.verdicts++
+      return
+    }
+    this.latency.record(this.sinceUs(batch), 1)
     this.settle(batch, 1)
+  }
+
+  private sinceUs(batch: Batch): number {
+    return (this.o.wallMs() - batch.dueMs) * 1000
   }
 
   private settle(batch: Batch, n: number): void {

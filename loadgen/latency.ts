@@ -29,11 +29,12 @@ export class Latency {
   private maxUs = 0
   private readonly buckets = new Float64Array(BUCKETS)
 
-  record(us: number): void {
+  /** `n` packets that took so long. */
+  record(us: number, n = 1): void {
     const steps = Math.min(Math.max(us * STEPS_PER_US, 0), STEPS_MAX)
     const bucket = bucketOf(steps >>> 0)
-    this.buckets[bucket] = this.buckets[bucket]! + 1
-    this.count++
+    this.buckets[bucket] = this.buckets[bucket]! + n
+    this.count += n
     if (us > this.maxUs) this.maxUs = us
   }
 

@@ -31,8 +31,8 @@ export interface AskedOut extends Asked {
   /** The public address that this host is paired with. */
   readonly address: number
   readonly keepPort: boolean
-  /** The pool has been asked for the same port. */
-  readonly settled: boolean
+  /** What the pool has been asked for already. */
+  readonly asked: Need | 'nothing'
   /** Steering hash of the packet: the way back should have one near it. */
   readonly near: number
 }
@@ -46,6 +46,7 @@ export interface Translation {
 /** A port is needed first: that same one, if it can be had, or any. */
 export type Need = 'same' | 'any'
 export type Answer = Translation | Need | 'refused'
+export type Inwards = Translation | 'unmapped' | 'filtered'
 
 /** Sessions of one mapping: some hundreds are a busy peer-to-peer program. */
 const SESSIONS_MAX = 1024
@@ -85,7 +86,7 @@ export const Host = multiWriter(
   },
   {
     outbound: (s, ask: AskedOut): Answer => outbound(s, ask),
-    /** Where a packet for a public end goes inside; undefined if it may not. */
+    /** Where a packet for a public end goes inside. */
     inbound: (s, end: number, ask: Asked) => inbound(s, end, ask),
     /** The public end of an inside port, or its inside port: reads only, for what an ICMP error quotes. */
     endOf: (s, inside: number, ask: Asked) => alive(s.mappings[inside], ask)?.end,
@@ -135,11 +136,12 @@ function outbound(s: HostState, ask: AskedOut): Answer {
   return { address: addressOf(mapping.end), port: portOf(mapping.end), leaseUs }
 }
 
-function inbound(s: HostState, end: number, ask: Asked): Translation | undefined {
+function inbound(s: HostState, end: number, ask: Asked): Inwards {
   const mapping = s.mappings[s.insides[end] ?? -1]
-  if (!mapping || ask.nowUs >= mapping.untilUs || !isLetIn(mapping, ask)) return undefined
+  if (!mapping || ask.nowUs >= mapping.untilUs) return 'unmapped'
+  if (!isLetIn(mapping, ask)) return 'filtered'
   const session = sessionOf(mapping, ask) ?? open(mapping, ask)
-  if (!session) return undefined
+  if (!session) return 'filtered'
   const leaseUs = touch(s, mapping, session, ask, false)
   return { address: 0, port: mapping.inside, leaseUs }
 }
@@ -213,10 +215,19 @@ function choose(s: HostState, ask: AskedOut): number | Need {
   const at = ask.keepPort ? s.free.indexOf(same) : -1
   if (at >= 0) return taken(s, at)
   if (s.free.length === 0) collect(s, ask.nowUs)
-  // A port that the host had before is asked for only where there are plenty: others wait for none.
-  if (ask.keepPort && !ask.settled && !(s.tight && s.free.length > 0)) return 'same'
-  return s.free.length > 0 ? taken(s, best(s.free, ask)) : 'any'
+  const { length } = s.free
+  // Others than those at hand are asked for only where there are plenty: else no flow would find its port at hand.
+  const mayAsk = !(s.tight && length > 0)
+  if (ask.keepPort && ask.asked === 'nothing' && mayAsk) return 'same'
+  if (length === 0) return 'any'
+  const chosen = best(s.free, ask)
+  if (ask.asked !== 'any' && mayAsk && !isOnSide(portOf(s.free[chosen]!), ask)) return 'any'
+  return taken(s, chosen)
 }
+
+/** Whether a port is on the same side of 1024 as the inside one; ICMP's identifiers have no sides. */
+const isOnSide = (port: number, ask: AskedOut) =>
+  ask.protocol === PROTO_ICMP || port < 1024 === ask.port < 1024
 
 /** Takes back the ports of mappings that are over. */
 function collect(s: HostState, nowUs: number): void {
@@ -262,7 +273,7 @@ function distance(end: number, ask: AskedOut): number {
   const pub = addressOf(end)
   const { protocol } = ask
   let score = pub === ask.address ? 0 : 4
-  if (protocol !== PROTO_ICMP && port < 1024 !== ask.port < 1024) score += 2
+  if (!isOnSide(port, ask)) score += 2
   if (protocol === PROTO_UDP && ((port ^ ask.port) & 1) === 1) score++
   const remotePort = protocol === PROTO_ICMP ? port : ask.remotePort
   from.set(0, 0, 0xffff, ask.remote)

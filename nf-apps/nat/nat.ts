@@ -10,6 +10,7 @@ import {
   NET_IPV4,
   type Packet,
   PROTO_ICMP,
+  TCP_SYN,
 } from '../packet/index.ts'
 import { isInside, natConfig, natOptions } from './config.ts'
 import { datagramOf, hold, laneOf } from './fragments.ts'
@@ -98,7 +99,7 @@ function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
     if (typeof t === 'string') return dropped(run, t)
     const { ends, leaseUs } = t
     const verdict = sent(run, p, ends)
-    if (leaseUs === 0) return verdict
+    if (leaseUs === 0) return p.flags & TCP_SYN ? withoutLease(run, flow, verdict) : verdict
     const kept = run.state.ways.with(flow, (way) => {
       way.src = ends.src
       way.dst = ends.dst
@@ -108,6 +109,14 @@ function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
     })
     return andThen(kept, () => verdict)
   })
+}
+
+/** A new connection between the ends of a closed one: the host is to hear of it until it is open. */
+function withoutLease(run: Run, flow: FlowKey, verdict: Verdict): MaybePromise<Verdict> {
+  const ended = run.state.ways.ifPresent(flow, (way) => {
+    if (way) way.untilUs = 0
+  })
+  return andThen(ended, () => verdict)
 }
 
 function questionOf(p: Packet): Question {

@@ -1,4 +1,4 @@
-import { f64, list, multiWriter, u32 } from '../../actors/index.ts'
+import { f64, multiWriter, plain, u32 } from '../../actors/index.ts'
 
 /** Ports of one host that the pool wants back, if they name nothing. */
 export interface Inquiry {
@@ -38,9 +38,14 @@ const BARREN_US = 1_000_000
 /** Added to a port's owner while the port changes hands. */
 const BUSY = 2 ** 32
 
-interface PoolState {
+export interface Table {
+  /** By port; made on the first call. */
   owners: number[]
+  /** Ports of each block that are nobody's. */
   left: number[]
+}
+interface PoolState {
+  table: Table
   total: number
   given: number
   cursor: number
@@ -60,10 +65,7 @@ interface PoolState {
 export const Pool = multiWriter(
   'nat-pool',
   {
-    /** By port; made on the first call. */
-    owners: list<number>('nat-owner'),
-    /** Ports of each block that are nobody's. */
-    left: list<number>('nat-left'),
+    table: plain<Table>('nat-ports', () => ({ owners: [], left: [] })),
     total: u32,
     given: u32,
     /** The block that was looked at last. */
@@ -76,8 +78,8 @@ export const Pool = multiWriter(
   },
   {
     take(s, w: Wanted): Taken {
-      if (s.owners.length === 0) lay(s, w)
-      const wanted = w.port >= w.first && w.port <= w.last && s.owners[w.port] === 0
+      if (s.table.owners.length === 0) lay(s, w)
+      const wanted = w.port >= w.first && w.port <= w.last && s.table.owners[w.port] === 0
       const ports = wanted || (!w.only && s.given < s.total) ? grant(s, w, wanted) : []
       const tight = s.given * 2 > s.total
       const inquiries: Inquiry[] = []
@@ -93,28 +95,28 @@ export const Pool = multiWriter(
     },
     /** The host has the ports that were granted to it. */
     settled(s, ports: readonly number[]) {
-      for (const port of ports) s.owners[port] = s.owners[port]! % BUSY
+      for (const port of ports) s.table.owners[port] = s.table.owners[port]! % BUSY
     },
     /** What came of an inquiry. */
     returned(s, { ports }: Inquiry, given: readonly number[]) {
-      for (const port of ports) s.owners[port] = s.owners[port]! % BUSY
+      for (const port of ports) s.table.owners[port] = s.table.owners[port]! % BUSY
       for (const port of given) {
-        s.owners[port] = 0
-        s.left[Math.floor(port / BLOCK)]!++
+        s.table.owners[port] = 0
+        s.table.left[Math.floor(port / BLOCK)]!++
       }
       s.given -= given.length
       if (given.length === 0) return
       s.passed = 0
       s.barrenUs = 0
     },
-    ownerOf: (s, port: number) => (s.owners[port] ?? 0) % BUSY,
+    ownerOf: (s, port: number) => (s.table.owners[port] ?? 0) % BUSY,
   },
 )
 
 function lay(s: PoolState, { first, last }: Wanted): void {
-  s.owners = new Array<number>(0x10000).fill(0)
-  s.left = new Array<number>(BLOCKS).fill(0)
-  for (let port = first; port <= last; port++) s.left[Math.floor(port / BLOCK)]!++
+  s.table.owners = new Array<number>(0x10000).fill(0)
+  s.table.left = new Array<number>(BLOCKS).fill(0)
+  for (let port = first; port <= last; port++) s.table.left[Math.floor(port / BLOCK)]!++
   // What is outside of the range is nobody's for ever.
   s.total = last - first + 1
 }
@@ -123,16 +125,16 @@ function lay(s: PoolState, { first, last }: Wanted): void {
 function grant(s: PoolState, w: Wanted, wanted: boolean): number[] {
   const low = w.port < 1024 && w.first < 1024
   let block = wanted ? Math.floor(w.port / BLOCK) : low ? 0 : Math.max(s.cursor, 1024 / BLOCK)
-  for (let i = 0; s.left[block] === 0 && i < BLOCKS; i++) block = (block + 1) % BLOCKS
+  for (let i = 0; s.table.left[block] === 0 && i < BLOCKS; i++) block = (block + 1) % BLOCKS
   if (!wanted && !low) s.cursor = block
   const most = Math.ceil((s.total - s.given) / SHARE)
   const ports: number[] = wanted ? [w.port] : []
   for (let port = block * BLOCK; port < (block + 1) * BLOCK && ports.length < most; port++) {
     const out = port < w.first || port > w.last || (wanted && port === w.port)
-    if (!out && s.owners[port] === 0) ports.push(port)
+    if (!out && s.table.owners[port] === 0) ports.push(port)
   }
-  for (const port of ports) s.owners[port] = w.host + BUSY
-  s.left[block]! -= ports.length
+  for (const port of ports) s.table.owners[port] = w.host + BUSY
+  s.table.left[block]! -= ports.length
   s.given += ports.length
   return ports
 }
@@ -144,10 +146,10 @@ function inquire(s: PoolState, into: Inquiry[]): boolean {
     const first = s.asked
     const byOwner = new Map<number, number[]>()
     for (let port = first; port < first + BLOCK; port++) {
-      const owner = s.owners[port]!
+      const owner = s.table.owners[port]!
       if (owner >= BUSY) busy = true
       if (owner === 0 || owner >= BUSY) continue
-      s.owners[port] = owner + BUSY
+      s.table.owners[port] = owner + BUSY
       const ports = byOwner.get(owner)
       if (ports) ports.push(port)
       else byOwner.set(owner, [port])

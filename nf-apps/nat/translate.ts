@@ -68,7 +68,7 @@ function outwards(run: Run, q: Question): OrCause<Translation> {
     port: q.srcPort,
     address: config.pool[pairedIndex(config, q.src)]!,
     keepPort: config.keepPorts,
-    settled: false,
+    asked: 'nothing',
     near: q.hash,
   }
   return andThen(state.hosts.at(host).outbound(ask), (answer) =>
@@ -90,7 +90,7 @@ async function obtain(
     const address = config.pool[(start + i) % config.pool.length]!
     const got = await fetchPorts(run, host, address, ask, need === 'same')
     if (!got && need === 'any') i++ // this public address has none: better another one than none
-    const answer = await state.hosts.at(host).outbound({ ...ask, settled: true })
+    const answer = await state.hosts.at(host).outbound({ ...ask, asked: need })
     if (typeof answer !== 'string' || answer === 'refused') return answer
     need = answer
   }
@@ -148,7 +148,7 @@ function inwards(run: Run, q: Question): OrCause<Translated> {
     if (owner === 0) return 'unmapped'
     const host = state.hosts.at({ protocol: q.protocol, address: owner })
     return andThen(host.inbound(endOf(q.dst, q.dstPort), ask), (t) => {
-      if (t === undefined) return 'filtered'
+      if (typeof t === 'string') return t
       const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
       const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
       return { ends, leaseUs: t.leaseUs }

@@ -1,0 +1,137 @@
+import { type ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
+import { HELD } from '../placement/index.ts'
+import type { Core } from './core.ts'
+import { ENTRY, HASH, HOME } from './layout.ts'
+import type { RuntimeType } from './runtime-type.ts'
+import type { Row } from './table.ts'
+
+/** Actors fetched at once in the drain of multi-writer actors: a round trip's worth. */
+const FETCHES_MAX = 1024
+
+/**
+ * The directory of the slots whose tokens are here: who is home, by the move of which number. It
+ * serialises the moves of its actors, and never waits for one (see homes.ts for the whole).
+ *
+ * Its entries lie in the actors' records; whoever serves a message has put the key into `type.words`.
+ */
+export class Directory {
+  private readonly core: Core
+  /** Slots that have come, whose multi-writer actors are to be fetched. */
+  private readonly toFetch: number[] = []
+  private fetching = 0
+
+  constructor(core: Core) {
+    this.core = core
+    core.slots.onHeld = (slot) => this.toFetch.push(slot)
+  }
+
+  serveAcquire(type: RuntimeType, hash: number, r: ByteReader): void {
+    const { core } = this
+    const asker = r.u32()
+    const request = r.u32()
+    const mustExist = r.u8() === 1
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
+      return this.order(type, row, asker, request)
+    }
+    const kind = mustExist ? Kind.ABSENT : Kind.GRANT
+    const w = core.about(asker, kind, type, hash, type.words)
+    if (!mustExist) w.u32(core.name(type, core.rowFor(type, hash), asker))
+    w.u32(request)
+    core.out.end()
+  }
+
+  /** Names `to` the home and orders the home before to send it the state; `to` may be that very one (rule 6). */
+  private order(type: RuntimeType, row: Row, to: MemberNo, request: number): void {
+    const { core } = this
+    const { table } = type
+    const number = table.get(row, ENTRY)
+    const home = table.get(row, HOME)
+    const next = core.name(type, row, to)
+    table.keyOf(row, type.words)
+    const w = core.about(home, Kind.TRANSFER, type, table.get(row, HASH), type.words)
+    w.u32(number)
+    w.u32(next)
+    w.u32(to)
+    w.u32(request)
+    core.out.end()
+  }
+
+  serveRemoved(type: RuntimeType, hash: number, r: ByteReader): void {
+    const { core } = this
+    const number = r.u32()
+    const home = r.u32()
+    const row = type.table.find(hash, type.words)
+    // Another number: a TRANSFER is on its way to that home, which answers from its tombstone (rule 4).
+    if (row < 0 || type.table.get(row, ENTRY) !== number) return
+    type.table.set(row, ENTRY, 0)
+    type.table.set(row, HOME, 0)
+    const w = core.about(home, Kind.REMOVED_OK, type, hash, type.words)
+    w.u32(number)
+    core.out.end()
+    core.tidy(type, row)
+  }
+
+  /** RELEASE: an ordinary move, to the slot owner itself (rule 14). */
+  serveRelease(type: RuntimeType, hash: number, r: ByteReader): void {
+    const number = r.u32()
+    const row = type.table.find(hash, type.words)
+    if (row < 0 || type.table.get(row, ENTRY) !== number) return
+    this.fetch(type, row)
+  }
+
+  /** Moves an actor here, as its slot owner. */
+  fetch(type: RuntimeType, row: Row): void {
+    type.needAffair(row).due++
+    this.fetching++
+    this.order(type, row, this.core.self, 0)
+  }
+
+  /** An entry of the directory as it travels in SLOT: forgotten here, taken there. */
+  writeEntry(type: RuntimeType, row: Row, w: ByteWriter): void {
+    const { table } = type
+    table.keyOf(row, type.words)
+    w.u32(table.get(row, HASH))
+    for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
+    w.u32(table.get(row, ENTRY))
+    w.u32(table.get(row, HOME))
+    table.set(row, ENTRY, 0)
+    table.set(row, HOME, 0)
+  }
+
+  readEntry(type: RuntimeType, r: ByteReader): void {
+    const hash = r.u32()
+    type.readWords(r)
+    const row = this.core.rowFor(type, hash)
+    type.table.set(row, ENTRY, r.u32())
+    type.table.set(row, HOME, r.u32())
+  }
+
+  private fetchSlot(slot: number): void {
+    if (this.core.slots.state[slot] !== HELD) return
+    for (const type of this.core.types) {
+      if (type.writers !== 'multi') continue
+      for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
+        const home = type.table.get(row, HOME)
+        if (home !== 0 && home !== this.core.self) this.fetch(type, row)
+      }
+    }
+  }
+
+  /** An actor that was fetched has come. */
+  fetched(): void {
+    this.fetching--
+  }
+
+  /** Fetches some multi-writer actors of slots that have come; the others when these are here. */
+  step(): void {
+    this.core.slots.drain()
+    while (this.toFetch.length > 0 && this.fetching < FETCHES_MAX) {
+      this.fetchSlot(this.toFetch.pop()!)
+    }
+  }
+
+  get idle(): boolean {
+    return this.fetching === 0
+  }
+}
