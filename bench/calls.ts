@@ -1,0 +1,169 @@
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { connect, type NatsConnection } from 'nats'
+import { NatsBus } from '../bus/index.ts'
+import type { Source } from '../cli/index.ts'
+import type { Handles } from '../nf-apps/index.ts'
+import type { Bench, BenchOptions, Row } from './bench.ts'
+import { counters } from './counters.ts'
+import { cpuNs, paired, rate, ratioOf, type Sample, timed } from './measure.ts'
+import { inFlight, joinSource, until, wallMs } from './members.ts'
+import { natsGround } from './pair.ts'
+
+const AT_ONCE = 1024
+/** Calls of one frame of the batched echo: some 16 KiB, which measured best. */
+const BATCH_CALLS = 1024
+
+/** Calls batched by hand, as an expert would who needs an echo and nothing else. */
+class BatchedEcho {
+  private readonly nc: NatsConnection
+  private readonly waiting: ((value: number) => void)[] = []
+  private readonly free: number[] = []
+  private bytes = Buffer.allocUnsafeSlow(BATCH_CALLS * 16)
+  private view = new DataView(this.bytes.buffer)
+  private count = 0
+  private set = false
+
+  constructor(nc: NatsConnection) {
+    this.nc = nc
+    nc.subscribe('replies', { callback: (_error, m) => this.onReplies(m.data) })
+  }
+
+  call(key: number): Promise<number> {
+    return new Promise((resolve) => {
+      const id = this.free.pop() ?? this.waiting.length
+      this.waiting[id] = resolve
+      const at = this.count++ * 16
+      this.view.setUint32(at, id, true)
+      this.view.setFloat64(at + 4, key, true)
+      this.view.setUint32(at + 12, 1, true)
+      if (this.count === BATCH_CALLS) this.flush()
+      else if (!this.set) {
+        this.set = true
+        setImmediate(() => {
+          this.set = false
+          this.flush()
+        })
+      }
+    })
+  }
+
+  private flush(): void {
+    if (this.count === 0) return
+    this.nc.publish('batch', this.bytes.subarray(0, this.count * 16))
+    this.bytes = Buffer.allocUnsafeSlow(BATCH_CALLS * 16) // nats.js keeps what it was given
+    this.view = new DataView(this.bytes.buffer)
+    this.count = 0
+  }
+
+  private onReplies(data: Uint8Array): void {
+    const view = new DataView(data.buffer, data.byteOffset, data.length)
+    for (let at = 0; at < data.length; at += 12) {
+      const id = view.getUint32(at, true)
+      this.free.push(id)
+      this.waiting[id]!(view.getFloat64(at + 4, true))
+    }
+  }
+}
+
+async function compare(url: string, source: Source, o: BenchOptions): Promise<Row[]> {
+  const nc = await connect({ servers: url, noAsyncTraces: true })
+  const echo = new BatchedEcho(nc)
+  const handles = source.member.space.handles as Handles<typeof counters.state>
+  const payload = new Uint8Array(16).fill(1)
+  const calls = o.tiny ? 2_000 : 200_000
+  const hot = handles.counters.at(7)
+  const ours = { name: 'actor', run: () => inFlight(calls, AT_ONCE, () => hot.addAndGet(1)) }
+  const batch = { name: 'batched echo', run: () => inFlight(calls, AT_ONCE, (n) => echo.call(n)) }
+  const request = {
+    name: 'nc.request',
+    run: () =>
+      inFlight(calls / 20, AT_ONCE, () => nc.request('single', payload, { timeout: 60_000 })),
+  }
+  const samples = await paired([ours, request, batch], o)
+  const updates = await updateRates(source, hot, o)
+  await nc.close()
+  const [actor, single, batched] = samples as [Sample[], Sample[], Sample[]]
+  const toSingle = ratioOf(actor, single)
+  const toBatch = ratioOf(actor, batched)
+  const k = (s: Sample[]) =>
+    `${(rate(s[s.length >> 1]!) / 1000).toFixed(0)} k/s, cpu ${cpuNs(s).toFixed(0)} ns`
+  const toCalls = ratioOf(updates, actor.slice(0, updates.length))
+  return [
+    {
+      what: 'plain calls ÷ nc.request with noAsyncTraces',
+      value: toSingle.mean,
+      unit: '',
+      ratio: toSingle,
+      goal: { least: 25 },
+      samples: { actor, 'nc.request': single },
+      note: `calls ${k(actor)}; nc.request ${k(single)} (of the caller)`,
+    },
+    {
+      what: 'plain calls ÷ batched echo by hand',
+      value: toBatch.mean,
+      unit: '',
+      ratio: toBatch,
+      goal: { least: 0.75 },
+      samples: { 'batched echo': batched },
+      note: `echo ${k(batched)}`,
+    },
+    {
+      what: 'merged untethered updates ÷ plain calls',
+      value: toCalls.mean,
+      unit: '',
+      ratio: toCalls,
+      goal: { least: 10 },
+      samples: { updates },
+      note: `updates ${k(updates)}`,
+    },
+  ]
+}
+
+/** Updates of one actor that is elsewhere, until all have taken effect there. */
+async function updateRates(
+  source: Source,
+  hot: { add: (x: number) => void },
+  o: BenchOptions,
+): Promise<Sample[]> {
+  const count = o.tiny ? 5_000 : 3_000_000
+  const run = async () => {
+    for (let n = 0; n < count; n++) {
+      hot.add(1)
+      if (n % 10_000 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    source.member.space.flush()
+    await until(() => source.member.space.quiet)
+    return count
+  }
+  const samples: Sample[] = []
+  for (let i = 0; i < (o.tiny ? 2 : 5); i++) samples.push(await timed({ name: 'updates', run }))
+  return samples
+}
+
+export const calls: Bench = {
+  name: 'calls',
+  summary:
+    'calls/s to an actor in another process over NATS, 1,024 in flight ÷ nc.request ÷ a batched echo',
+  async run(o) {
+    const ground = await natsGround()
+    const child = fork(fileURLToPath(new URL('./calls-process.js', import.meta.url)), [ground.url])
+    try {
+      await new Promise((resolve, reject) => {
+        child.once('message', resolve)
+        child.once('exit', () => reject(new Error('the other process has ended')))
+      })
+      const bus = await NatsBus.connect({ servers: ground.url, cluster: 'bench', name: 'caller' })
+      const source = await joinSource(bus, counters, wallMs)
+      try {
+        return await compare(ground.url, source.body, o)
+      } finally {
+        source.stop()
+        await bus.close()
+      }
+    } finally {
+      child.disconnect()
+      await ground.close()
+    }
+  },
+}
