@@ -148,6 +148,15 @@ export class SimCluster {
     }
   }
 
+  /** Lets so much time go by (virtual ms). */
+  pass(ms: number): void {
+    let over = false
+    this.clock.after(ms, () => {
+      over = true
+    })
+    this.until(() => over, 'time passes')
+  }
+
   /** Steps until the promise has settled. */
   settle<T>(promise: Promise<T>, what: string): T {
     let result: { value: T } | undefined

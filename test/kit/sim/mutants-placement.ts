@@ -105,9 +105,9 @@ export const placementMutants: readonly MutantOf[] = [
     name: 'multi-outside-directory',
     rule: '7: one move mechanism: multi-writer actors have directory entries too',
     race: 'the new slot owner makes a second one beside that of the old one',
-    leaveOut: ({ homes }) =>
+    leaveOut: ({ directory }) =>
       replace(
-        homes,
+        directory,
         'readEntry',
         (original: (type: ActorType, r: ByteReader) => void) => (type, r) => {
           if (type.writers !== 'multi') return original(type, r)
@@ -127,24 +127,6 @@ export const placementMutants: readonly MutantOf[] = [
         if (row < 0) return true
         return [ACTIVATION, ENTRY, AFFAIR].every((word) => type.table.get(row, word) === 0)
       }),
-  },
-  {
-    name: 'home-says-absent',
-    rule: '8: a hint that misses bounces to the slot owner',
-    race: 'a read comes to a home that the actor has just left, and finds none',
-    bias: { reading: 0.6, keys: 2, faults: { drop: 0, double: 0, late: 0.4 } },
-    leaveOut: ({ reads }) => {
-      const absent = method<[number, number, number], void>(reads, 'sayAbsent')
-      type Args = [type: ActorType, hash: number, r: ByteReader, payload: Uint8Array]
-      replace(
-        reads,
-        'onReadHome',
-        (original: (...args: Args) => boolean) => (type, hash, r, payload) => {
-          if (!original(type, hash, r, payload)) absent(r.u32(), r.u32(), r.u8())
-          return true
-        },
-      )
-    },
   },
   {
     name: 'run-on-older',

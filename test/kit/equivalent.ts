@@ -1,0 +1,130 @@
+import fc from 'fast-check'
+import type { NF, OptionValues, StateMap } from '../../nf-apps/index.ts'
+import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
+import { type Faults, SimCluster } from './sim/cluster.ts'
+import { inMacrotask } from './sim/microtasks.ts'
+import { Solo } from './solo.ts'
+import { frameOf, type Step, scripts, told } from './traffic.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: an NF of any state and environment
+type AnyNF = NF<any, any>
+
+export interface EquivalentOptions {
+  /** Options of the NF, as on the command line. */
+  readonly options?: OptionValues
+  /** Scripts that are tried. */
+  readonly runs?: number
+  /** Shows a failure again; printed with it. */
+  readonly seed?: number
+  readonly script?: fc.Arbitrary<Step[]>
+  readonly faults?: Faults
+  /** Time between two packets (virtual ms): below a round trip, they overlap on their way. */
+  readonly paceMs?: number
+}
+
+const MILD: Faults = { drop: 0.02, double: 0.02, late: 0.05 }
+
+/** The NF's result on N instances is not its result on one. */
+export class NotEquivalent extends Error {
+  readonly script: readonly Step[]
+  readonly seed: number
+  constructor(what: string, script: readonly Step[], seed: number) {
+    const steps = script.map((step) => `  ${told(step)}`).join('\n')
+    super(`${what}\nafter this script (seed ${seed}):\n${steps}`)
+    this.name = 'NotEquivalent'
+    this.script = script
+    this.seed = seed
+  }
+}
+
+/**
+ * N instances under a random schedule of scaling end as one: runs scripts of packets through a simulated cluster and
+ * through one instance without an actor runtime, and compares the NF's results. Throws `NotEquivalent` with the shortest
+ * script that it found.
+ *
+ * Give a function that makes the NF, and each instance gets its own: so state that is kept outside actors shows.
+ */
+export async function expectEquivalent(
+  nf: AnyNF | (() => AnyNF),
+  o: EquivalentOptions = {},
+): Promise<void> {
+  const make = typeof nf === 'function' ? nf : () => nf
+  const script = o.script ?? scripts()
+  const input = fc.tuple(script, fc.nat(0x7fff_ffff))
+  const property = fc.asyncProperty(input, async ([steps, seed]) => {
+    const alone = await onOne(make(), steps, o)
+    const together = await inMacrotask(() => onMany(make, steps, seed, o))
+    const difference = firstDifference(alone, together)
+    if (difference) throw new Error(difference)
+  })
+  const seed = o.seed === undefined ? {} : { seed: o.seed }
+  const details = await fc.check(property, { numRuns: o.runs ?? 50, ...seed })
+  if (!details.failed) return
+  const steps = details.counterexample?.[0]?.[0] ?? []
+  const { errorInstance } = details
+  const what = errorInstance instanceof Error ? errorInstance.message : String(errorInstance)
+  throw new NotEquivalent(what, steps, details.seed)
+}
+
+function firstDifference(alone: readonly string[], together: readonly string[]): string {
+  const at = Math.max(alone.length, together.length)
+  for (let i = 0; i < at; i++) {
+    if (alone[i] === together[i]) continue
+    return `one instance: ${alone[i] ?? '(no more)'}\nseveral:      ${together[i] ?? '(no more)'}`
+  }
+  return ''
+}
+
+/** Packet time of a script's packets: a tenth of a second apart, so that timers come into play (µs). */
+const STEP_US = 100_000
+
+async function onOne(
+  nf: NF<StateMap, unknown>,
+  steps: readonly Step[],
+  o: EquivalentOptions,
+): Promise<string[]> {
+  const solo = new Solo(nf, o.options)
+  let index = 0
+  for (const step of steps) {
+    if (step.do !== 'packet') continue
+    const bytes = frameOf(step.packet)
+    const us = index * STEP_US
+    const { length } = bytes
+    const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, us, us, index++, 0)
+    packet.hash = steeringHash(packet)
+    await solo.packet(packet)
+  }
+  return solo.result()
+}
+
+function onMany(
+  nf: () => AnyNF,
+  steps: readonly Step[],
+  seed: number,
+  o: EquivalentOptions,
+): string[] {
+  const options = o.options ?? {}
+  const cluster = new SimCluster({
+    seed,
+    nf,
+    options,
+    spread: seed % 2 === 0,
+    faults: o.faults ?? MILD,
+  })
+  cluster.join()
+  cluster.until(() => cluster.active.length === 1, 'the first instance joins')
+  cluster.enterSource()
+  let index = 0
+  for (const step of steps) {
+    if (step.do === 'packet') cluster.send(frameOf(step.packet), index++ * STEP_US)
+    else if (step.do === 'join' && cluster.nodes.length < INSTANCES_MAX) cluster.join()
+    else if (step.do === 'leave') cluster.leave()
+    cluster.pass(step.do === 'wait' ? step.ms : (o.paceMs ?? 0.3))
+  }
+  cluster.heal()
+  cluster.until(() => cluster.settled, 'every packet has its verdict')
+  cluster.settle(cluster.source.finish(), 'every effect is in')
+  return cluster.settle(cluster.source.result(nf().setup(options)), 'the result')
+}
+
+const INSTANCES_MAX = 8
