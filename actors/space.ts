@@ -137,9 +137,12 @@ export class Space {
     for (const m of held) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
   }
 
-  /** Some of our slots' tokens are still to come. */
+  /** Slots of ours whose tokens are still to come. */
+  get slotsDue(): number {
+    return this.core.slots.dueCount
+  }
   get inHandoff(): boolean {
-    return this.core.slots.dueCount > 0
+    return this.slotsDue > 0
   }
   get handoffs(): number {
     return this.core.slots.handoffs

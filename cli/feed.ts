@@ -52,8 +52,11 @@ export async function feed(source: Source, o: FeedOptions): Promise<number> {
     sent++
     if (sent % BURST === 0) {
       flush()
-      const early = pace > 0 ? sent / pace - (o.now() - start) : 0
-      await o.wait(Math.max(0, early))
+      await o.wait(0) // what has come in is taken in
+      for (let early = 1; pace > 0 && early > 0 && !o.stopped(); ) {
+        early = sent / pace - (o.now() - start)
+        if (early > 0) await o.wait(early) // any room wakes it too
+      }
     }
   }
   flush()

@@ -22,6 +22,8 @@ export interface InstanceReport {
   errors: number
   actors: number
   slots: number
+  /** Slots of its own that are still to come. */
+  slotsDue: number
   handoffs: number
   suspended: number
   suspendedMax: number
@@ -186,6 +188,7 @@ export class Instance implements Part {
       ...stats,
       actors: member.space.actors,
       slots,
+      slotsDue: member.space.slotsDue,
       handoffs: member.space.handoffs,
       suspended: intake.suspendedNow,
       ...calls,

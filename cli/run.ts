@@ -1,6 +1,7 @@
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { PlacementKind, StateModel } from '../actors/index.ts'
 import {
   type Bus,
@@ -232,6 +233,7 @@ async function runOn(
     if (n >= 1) scaleTo(n)
   })
   hooks.onStart(source, () => ({ sent: source.steerer.index, total: input.total, instances }))
+  await settled(source)
   const start = performance.now()
   try {
     sent = await feed(source, {
@@ -264,6 +266,19 @@ async function runOn(
 /** Slots whose packets flip at once, and how often: half of them are through in some 300 ms. */
 const FLIPS_PER_STEP = 128
 const FLIP_EVERY_MS = 5
+
+/** How long the first instances may take to share the slots out before the input begins regardless (ms). */
+const SETTLE_MS = 5_000
+
+/** What the run begins with stands; only later changes of scale are under the traffic. */
+async function settled(source: Source): Promise<void> {
+  const end = performance.now() + SETTLE_MS
+  while (performance.now() < end) {
+    const reports = await source.reports()
+    if (reports.every((r) => r.slotsDue === 0 && r.slots > 0)) return
+    await delay(10)
+  }
+}
 
 /** Waits until there is room for packets, or for so long. */
 function waiter(source: Source): (ms: number) => Promise<void> {
