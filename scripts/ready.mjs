@@ -37,6 +37,8 @@ const verbs = {
     const nats = await ensureNats()
     return runOpen(process.execPath, ['dist/bench/main.js', ...args], nats.env)
   },
+  'check:prads': (args) => runOpen(process.execPath, ['dist/test/kit/check-prads.js', ...args]),
+  'check:ids': (args) => runOpen(process.execPath, ['dist/test/kit/check-ids.js', ...args]),
   sim: (args) => runOpen(process.execPath, ['dist/test/kit/sim-main.js', ...args]),
 }
 
