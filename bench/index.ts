@@ -1,10 +1,21 @@
 import type { Bench } from './bench.ts'
 import { calls } from './calls.ts'
+import { growth } from './growth.ts'
 import { hotPath } from './hot-path.ts'
+import { models } from './models.ts'
 import { placement } from './placement.ts'
 import { rehome } from './rehome.ts'
+import { scaleOut } from './scale-out.ts'
 
 export { type Bench, type BenchOptions, isReached, lineOf, type Row } from './bench.ts'
 
 /** Every bench by its name, in the order of a whole run. */
-export const benches: readonly Bench[] = [hotPath, calls, rehome, placement]
+export const benches: readonly Bench[] = [
+  models,
+  scaleOut,
+  calls,
+  hotPath,
+  growth,
+  rehome,
+  placement,
+]

@@ -2,7 +2,7 @@ import { f64, Space, singleWriter, u32 } from '../actors/index.ts'
 import { ByteReader, ByteWriter, PROTOCOL_VERSION, systemClock } from '../bus/index.ts'
 import { Intake } from '../loadgen/index.ts'
 import { defineNF, forward, type Handles } from '../nf-apps/index.ts'
-import { symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
+import { type Packet, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
 import { firstView, SLOT_BITS, type View } from '../placement/index.ts'
 
 const Flow = singleWriter('flow', { packets: u32, bytes: f64 })
@@ -19,6 +19,8 @@ export const flowCounter = defineNF('flow-counter', {
     })
   },
 })
+
+const noOutput = { emit: () => {} }
 
 /** The steerer that the batches are from; what goes back to it is written and forgotten. */
 const STEERER = 2
@@ -65,6 +67,11 @@ export class SoloInstance {
     const member = { id: 'solo', role: 'instance' as const, protocol: PROTOCOL_VERSION, schema: '' }
     this.view = firstView(member)
     space.onView(this.view)
+  }
+
+  /** A packet to the NF's handler alone, past the intake. */
+  onPacket(packet: Packet): void {
+    flowCounter.onPacket(packet, this.handles, undefined, noOutput)
   }
 
   /** Batches as a steerer's link delivers them: from their bytes to the verdicts that go back. */
