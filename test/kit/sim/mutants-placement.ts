@@ -129,20 +129,6 @@ export const placementMutants: readonly MutantOf[] = [
       }),
   },
   {
-    name: 'run-on-older',
-    rule: '9: a slot owner runs calls only on the activation that the directory names',
-    race: 'an older one is still here, only to be passed on',
-    leaveOut: ({ homes }) => {
-      type Own = (type: ActorType, hash: number, go: unknown) => number
-      const find = (type: ActorType, hash: number) =>
-        method<[number, Uint32Array], number>(type.table, 'find')(hash, type.words)
-      replace(homes, 'ownActivation', (original: Own) => (type, hash, go) => {
-        const row = find(type, hash)
-        return row >= 0 && type.table.get(row, ACTIVATION) !== 0 ? row : original(type, hash, go)
-      })
-    },
-  },
-  {
     name: 'push-unasked',
     rule: '14: the leaver sends RELEASE; the slot owner orders an ordinary TRANSFER to itself',
     race: 'STATE pushed unasked crosses a TRANSFER to the leaver, which waits for ever',
