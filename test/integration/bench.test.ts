@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest'
+import { benches, isReached, lineOf } from '../../bench/index.ts'
+import { findNatsServer } from '../../bus/index.ts'
+
+/** These start processes of the built program, or a server; the others run in this process alone. */
+const NEED_BUILD = new Set(['calls', 'models'])
+const NEED_NATS = new Set(['calls', 'rehome'])
+
+describe('each bench runs, tiny', () => {
+  for (const bench of benches) {
+    if (NEED_BUILD.has(bench.name)) continue // started from the sources they would find no built program
+    const here = !NEED_NATS.has(bench.name) || findNatsServer() !== undefined
+    it.runIf(here)(bench.name, async () => {
+      const rows = await bench.run({ tiny: true, seconds: 1, say: () => {} })
+      expect(rows.length).toBeGreaterThan(0)
+      for (const row of rows) {
+        expect(row.value, row.what).toBeGreaterThanOrEqual(0)
+        expect(lineOf(row)).toContain(row.what)
+      }
+    })
+  }
+})
+
+describe('a row', () => {
+  const row = { what: 'this ÷ that', unit: '', value: 0.5 }
+
+  it('tells whether its goal is reached', () => {
+    expect(isReached(row)).toBeUndefined()
+    expect(isReached({ ...row, goal: { least: 0.5 } })).toBe(true)
+    expect(isReached({ ...row, goal: { least: 0.51 } })).toBe(false)
+    expect(isReached({ ...row, goal: { most: 0.4 } })).toBe(false)
+  })
+
+  it('is a line with its goal beside the figure', () => {
+    expect(lineOf({ ...row, goal: { least: 0.6 } })).toBe(
+      'this ÷ that: 0.500  goal ≥ 0.600: MISSED',
+    )
+    expect(lineOf({ what: 'calls', unit: '/s', value: 1_234_567 })).toBe('calls: 1.23 M /s')
+  })
+})
