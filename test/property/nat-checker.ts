@@ -43,6 +43,12 @@ export function checkNat(ins: readonly Seen[], outs: readonly Seen[], e: Expecte
   const byOutside = new Map<string, Use>()
   const given = new Map<number, number>()
   const went = new Set(outs.map((o) => o.index))
+  // On several instances a packet may be ahead of others that came just before it: a mapping is also known by those.
+  const soon = new Set<string>()
+  for (const o of outs) {
+    const input = inputs.get(o.index)
+    if (input && isOutgoing(load(input), e)) soon.add(soonKey(load(input), load(o), input.us))
+  }
   // A packet to a public end that stands for nobody is dropped, but its sender has a mapping by it all the same.
   const unseen = new Set(
     ins
@@ -68,7 +74,14 @@ export function checkNat(ins: readonly Seen[], outs: readonly Seen[], e: Expecte
     const wrong = rightBefore(before) ? wrongAfter(after) : undefined
     if (wrong) say(o, wrong)
     if (isIcmpError(before)) continue
-    judge(before, after, input.us, { byInside, byOutside, unseen, say: (what) => say(o, what), e })
+    judge(before, after, input.us, {
+      byInside,
+      byOutside,
+      unseen,
+      soon,
+      say: (what) => say(o, what),
+      e,
+    })
   }
   return found
 }
@@ -77,6 +90,7 @@ interface Books {
   readonly byInside: Map<string, Use>
   readonly byOutside: Map<string, Use>
   readonly unseen: ReadonlySet<string>
+  readonly soon: ReadonlySet<string>
   readonly say: (what: string) => void
   readonly e: Expected
 }
@@ -114,8 +128,10 @@ function judge(before: Packet, after: Packet, us: number, { e, say, ...books }: 
   if (!toPublic) return
   const outside = `${protocol} ${endText(before, 'dst')}`
   const inside = `${protocol} ${endText(after, 'dst')}`
+  const isKnown = (from: string, by: string) =>
+    books.unseen.has(from) || books.soon.has(`${from} ${by} ${second(us)}`)
   let use = books.byOutside.get(outside)
-  if ((!use || use.inside !== inside) && books.unseen.has(inside)) {
+  if ((!use || use.inside !== inside) && isKnown(inside, outside)) {
     use = { inside, outside, lastUs: us }
     books.byInside.set(inside, use)
     books.byOutside.set(outside, use)
@@ -123,6 +139,14 @@ function judge(before: Packet, after: Packet, us: number, { e, say, ...books }: 
   if (!use) return say(`came in by ${outside}, which stands for nobody`)
   if (use.inside !== inside) say(`came in by ${outside} to ${inside}, not to ${use.inside}`)
   use.lastUs = Math.max(use.lastUs, us)
+}
+
+const second = (us: number) => Math.floor(us / 1e6)
+const isOutgoing = (p: Packet, e: Expected) => e.isInside(p.src.d) && !e.isInside(p.dst.d)
+const soonKey = (before: Packet, after: Packet, us: number) => {
+  const protocol = before.ipProtocol
+  const from = `${protocol} ${endText(before, 'src')}`
+  return `${from} ${protocol} ${endText(after, 'src')} ${second(us)}`
 }
 
 function endText(p: Packet, side: 'src' | 'dst', addressOnlyForIcmp = false): string {

@@ -1,0 +1,201 @@
+import { describe, expect, it } from 'vitest'
+import { Random } from '../../loadgen/index.ts'
+import type { NF, OptionValues, StateMap } from '../../nf-apps/index.ts'
+import { nat } from '../../nf-apps/nat/index.ts'
+import {
+  Ip,
+  type Packet,
+  Subnet,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+} from '../../nf-apps/packet/index.ts'
+import { inMacrotask, noFaults, SimCluster } from '../kit/index.ts'
+import { checkNat, type Seen } from './nat-checker.ts'
+import { answerOf, Bench, packetOf, ping, tcp, udp } from './nat-loop.ts'
+
+const inside = new Subnet(Ip.parse('10.0.0.0'), 8)
+const pool = new Subnet(Ip.parse('192.0.2.0'), 30)
+const rules = {
+  isInside: (word: number) => inside.contains(Ip.v4(word)),
+  isPublic: (word: number) => pool.contains(Ip.v4(word)),
+  quietUs: 59e6,
+  keptUs: 59e6,
+}
+const START_US = 1_000_000_000
+
+interface Step {
+  readonly bytes: Uint8Array
+  readonly seconds: number
+}
+
+/** What inside hosts send: few ends and remotes, so that they meet; now and then minutes of nothing. */
+function stepsOf(random: Random, count: number, hosts: number): Step[] {
+  const below = (n: number) => Math.floor(random.unit() * n)
+  const flags = [TCP_SYN, TCP_SYN, TCP_ACK, TCP_ACK, TCP_FIN | TCP_ACK, TCP_RST]
+  return Array.from({ length: count }, () => {
+    const address = `10.0.${below(2)}.${1 + below(hosts)}`
+    const port = 2000 + below(6)
+    const to = below(8) === 0 ? `192.0.2.1:${2000 + below(6)}` : `198.51.100.${1 + below(3)}:80`
+    const kind = below(4)
+    const chosen = flags[below(flags.length)]!
+    const bytes =
+      kind === 0
+        ? ping(address, '198.51.100.1', port)
+        : kind === 1
+          ? tcp(`${address}:${port}`, to, chosen, chosen === TCP_ACK ? 'data' : '')
+          : udp(`${address}:${port}`, to)
+    const seconds = below(12) === 0 ? [1, 25, 70, 400][below(4)]! : 0
+    return { bytes, seconds }
+  })
+}
+
+/** A cluster that runs the NAT: what goes in, what comes out, and a peer outside that answers. */
+class NatCluster {
+  readonly cluster: SimCluster
+  readonly ins: Seen[] = []
+  readonly outs: Seen[] = []
+  us = START_US
+  private answers: Uint8Array[] = []
+
+  constructor(seed: number, options: OptionValues, spread: boolean, lossy: boolean) {
+    const faults = lossy ? { drop: 0.02, double: 0.02, late: 0.1 } : noFaults
+    const nf = () => this.watched() as NF<StateMap, unknown>
+    this.cluster = new SimCluster({ seed, nf, options, spread, faults })
+    this.cluster.join()
+    this.cluster.until(() => this.cluster.nodes.every((n) => n.entered), 'the first one joins')
+    this.cluster.enterSource()
+  }
+
+  private watched(): typeof nat {
+    return {
+      ...nat,
+      onPacket: (p, state, env, output) => {
+        const { index, clockUs } = p
+        const sent: Uint8Array[] = []
+        const emit = (bytes: Uint8Array) => {
+          sent.push(bytes.slice())
+          output.emit(bytes)
+        }
+        const done = <V>(verdict: V): V => {
+          for (const bytes of sent) this.left(bytes, index, clockUs)
+          return verdict
+        }
+        const verdict = nat.onPacket(p, state, env, { emit })
+        return verdict instanceof Promise ? verdict.then(done) : done(verdict)
+      },
+    }
+  }
+
+  /** An answer enters when its cause has its verdict. */
+  private left(bytes: Uint8Array, index: number, us: number): void {
+    this.outs.push({ index, us, bytes })
+    const p = packetOf(bytes, us, index)
+    const answer = rules.isInside(p.dst.d) ? undefined : answerOf(p)
+    if (answer) this.answers.push(answer)
+  }
+
+  send(bytes: Uint8Array): void {
+    this.ins.push({ index: this.ins.length, us: this.us, bytes })
+    this.cluster.send(bytes, this.us)
+  }
+
+  answer(): void {
+    const { answers } = this
+    this.answers = []
+    for (const bytes of answers) this.send(bytes)
+  }
+
+  settle(): void {
+    do {
+      this.answer()
+      this.cluster.until(() => this.cluster.settled, 'all have their verdicts')
+    } while (this.answers.length > 0)
+  }
+
+  /** Lets so many events happen. */
+  go(events: number): void {
+    let left = events
+    this.cluster.until(() => left-- <= 0 || this.cluster.settled, 'time passes')
+  }
+
+  scale(random: Random): void {
+    const { cluster } = this
+    if (random.unit() < 0.5 && cluster.active.length < 4) cluster.join()
+    else cluster.leave()
+  }
+}
+
+const seeds = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
+
+/** What became of each packet, in words that leave the ports out. */
+function fates(outs: readonly Seen[], count: number): string[] {
+  const by = new Map(outs.map((o) => [o.index, o]))
+  return Array.from({ length: count }, (_, index) => {
+    const out = by.get(index)
+    const p: Packet | undefined = out && packetOf(out.bytes, out.us, index)
+    return p ? `${p.src} > ${p.dst}` : 'dropped'
+  })
+}
+
+describe('a NAT that scales', () => {
+  it('never lets a public port stand for two, whatever happens to it', async () => {
+    for (const seed of seeds(6)) {
+      const found = await inMacrotask(() => {
+        const random = new Random(seed)
+        const ports = seed % 3 === 0 ? '2000-2019' : '1024-65535'
+        const options = { ports, pool: '192.0.2.1', filtering: 'any', 'any-port': seed % 2 === 0 }
+        const run = new NatCluster(seed, options, seed % 4 > 1, true)
+        for (const { bytes, seconds } of stepsOf(random, 150, 4)) {
+          if (seconds > 0) {
+            run.settle()
+            run.us += seconds * 1e6
+          }
+          run.send(bytes)
+          run.answer()
+          if (random.unit() < 0.3) run.go(Math.floor(random.unit() * 30))
+          if (random.unit() < 0.05) run.scale(random)
+        }
+        run.cluster.heal()
+        run.settle()
+        expect(run.cluster.seen.joins).toBeGreaterThan(1)
+        return checkNat(run.ins, run.outs, rules)
+      })
+      expect(found, `seed ${seed}`).toEqual([])
+    }
+  })
+
+  it('passes and drops what it does on one instance', async () => {
+    for (const seed of seeds(5)) {
+      const options = { 'tcp-timeout': '300', 'tcp-transitory': '60' }
+      const steps = stepsOf(new Random(seed), 120, 20)
+      const bench = new Bench(options)
+      for (const { bytes, seconds } of steps) {
+        bench.pass(seconds)
+        const out = await bench.send(bytes)
+        for (const p of out) {
+          const answer = rules.isInside(p.dst.d) ? undefined : answerOf(p)
+          if (answer) await bench.send(answer)
+        }
+      }
+      const run = await inMacrotask(() => {
+        const cluster = new NatCluster(seed, options, seed % 2 === 0, false)
+        const random = new Random(seed + 1000)
+        for (const { bytes, seconds } of steps) {
+          cluster.us += seconds * 1e6
+          cluster.send(bytes)
+          cluster.settle()
+          if (random.unit() < 0.1) cluster.scale(random)
+        }
+        cluster.settle()
+        return cluster
+      })
+      expect(run.ins.length, `seed ${seed}`).toBe(bench.ins.length)
+      expect(fates(run.outs, run.ins.length), `seed ${seed}`).toEqual(
+        fates(bench.outs, bench.ins.length),
+      )
+      expect(checkNat(run.ins, run.outs, rules), `seed ${seed}`).toEqual([])
+    }
+  })
+})
