@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { NF, OptionValues, StateMap } from '../../nf-apps/index.ts'
 import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
-import { type Faults, SimCluster } from './sim/cluster.ts'
+import { type Faults, simCluster } from './sim/cluster.ts'
 import { inMacrotask } from './sim/microtasks.ts'
 import { Solo } from './solo.ts'
 import { frameOf, type Step, scripts, told } from './traffic.ts'
@@ -104,16 +104,8 @@ function onMany(
   o: EquivalentOptions,
 ): string[] {
   const options = o.options ?? {}
-  const cluster = new SimCluster({
-    seed,
-    nf,
-    options,
-    spread: seed % 2 === 0,
-    faults: o.faults ?? MILD,
-  })
-  cluster.join()
-  cluster.until(() => cluster.active.length === 1, 'the first instance joins')
-  cluster.enterSource()
+  const faults = o.faults ?? MILD
+  const cluster = simCluster({ seed, nf, options, spread: seed % 2 === 0, faults })
   let index = 0
   for (const step of steps) {
     if (step.do === 'packet') cluster.send(frameOf(step.packet), index++ * STEP_US)

@@ -1,7 +1,14 @@
 export { type EquivalentOptions, expectEquivalent, NotEquivalent } from './equivalent.ts'
 export * as idsPeer from './ids-agreement.ts'
 export * as pradsPeer from './prads-agreement.ts'
-export { type ClusterOptions, type Faults, noFaults, SimCluster } from './sim/cluster.ts'
+export {
+  type ClusterOptions,
+  type Faults,
+  noFaults,
+  SimCluster,
+  type SimNode,
+  simCluster,
+} from './sim/cluster.ts'
 export { inMacrotask } from './sim/microtasks.ts'
 export { SEEDS_MAX, untilCaught } from './sim/mutant-table.ts'
 export { mutantNamed, mutants } from './sim/mutants.ts'
@@ -10,3 +17,4 @@ export { Tally } from './sim/tally.ts'
 export { settingsFor, Walk, type WalkReport, type WalkSettings } from './sim/walk.ts'
 export { Solo, soloRun } from './solo.ts'
 export { frameOf, packets, type ScriptPacket, type Step, scripts } from './traffic.ts'
+export { Transcript } from './transcript.ts'

@@ -335,3 +335,12 @@ export class SimCluster {
     return counts
   }
 }
+
+/** A cluster with so many instances, and a source; to be called from within a macrotask (`inMacrotask`). */
+export function simCluster(o: ClusterOptions, instances = 1): SimCluster {
+  const cluster = new SimCluster(o)
+  for (let i = 0; i < instances; i++) cluster.join()
+  cluster.until(() => cluster.active.length === instances, 'the first instances join')
+  cluster.enterSource()
+  return cluster
+}

@@ -19,6 +19,7 @@ export interface Affair {
   waiting: unknown[]
 }
 export interface ActorType {
+  readonly name: string
   readonly writers: string
   readonly words: Uint32Array
   readonly table: {
@@ -26,6 +27,7 @@ export interface ActorType {
     keyOf(row: number, words: Uint32Array): void
   }
   readWords(r: ByteReader): void
+  keyText(words: Uint32Array): string
   affairOf(row: number): Affair | undefined
   needAffair(row: number): Affair
 }
