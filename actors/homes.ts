@@ -268,7 +268,7 @@ export class Homes {
   /** Turns left over after a removal or a move go ahead of later ones (rule 10); reads look again. */
   private afterLife(type: RuntimeType, row: Row, affair: Affair): void {
     affair.released = 0
-    affair.waiting.unshift(...affair.queue.splice(0))
+    if (affair.queue.length > 0) affair.waiting.unshift(...affair.queue.splice(0))
     if (affair.waiting.length > 0 && affair.acquire === 0) this.acquire(type, row, affair)
     if (affair.deferred.length > 0) this.runDeferred(type, row, affair)
   }
@@ -364,7 +364,11 @@ export class Homes {
       this.directory.fetched()
     } else if (affair.acquire === request) affair.acquire = 0
     affair.unmade = fresh
-    affair.queue.push(...affair.waiting.splice(0))
+    if (affair.queue.length === 0) {
+      const empty = affair.queue // no copies: at a burst of moves this is what most of the garbage is
+      affair.queue = affair.waiting
+      affair.waiting = empty
+    } else affair.queue.push(...affair.waiting.splice(0))
     const id = core.activationId(type.table.get(row, HASH), number)
     const transfer = this.heldTransfers.get(id)
     if (transfer) {

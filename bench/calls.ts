@@ -6,13 +6,16 @@ import type { Source } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
-import { cpuNs, paired, rate, ratioOf, type Sample, timed } from './measure.ts'
+import { cpuNs, paired, rate, ratioOf, type Sample } from './measure.ts'
 import { inFlight, joinSource, until, wallMs } from './members.ts'
 import { natsGround } from './pair.ts'
 
 const AT_ONCE = 1024
 /** Calls of one frame of the batched echo: some 16 KiB, which measured best. */
 const BATCH_CALLS = 1024
+
+/** Updates made before messages have their turn: a burst of packets. */
+const UPDATES_AT_ONCE = 4096
 
 /** Calls batched by hand, as an expert would who needs an echo and nothing else. */
 class BatchedEcho {
@@ -80,15 +83,15 @@ async function compare(url: string, source: Source, o: BenchOptions): Promise<Ro
     run: () =>
       inFlight(calls / 20, AT_ONCE, () => nc.request('single', payload, { timeout: 60_000 })),
   }
-  const samples = await paired([ours, request, batch], o)
-  const updates = await updateRates(source, hot, o)
+  const more = { name: 'updates', run: () => update(source, (x) => hot.add(x), calls * 10) }
+  const samples = await paired([ours, more, request, batch], o)
   await nc.close()
-  const [actor, single, batched] = samples as [Sample[], Sample[], Sample[]]
+  const [actor, updates, single, batched] = samples as [Sample[], Sample[], Sample[], Sample[]]
   const toSingle = ratioOf(actor, single)
   const toBatch = ratioOf(actor, batched)
   const k = (s: Sample[]) =>
     `${(rate(s[s.length >> 1]!) / 1000).toFixed(0)} k/s, cpu ${cpuNs(s).toFixed(0)} ns`
-  const toCalls = ratioOf(updates, actor.slice(0, updates.length))
+  const toCalls = ratioOf(updates, actor)
   return [
     {
       what: 'plain calls ÷ nc.request with noAsyncTraces',
@@ -121,24 +124,14 @@ async function compare(url: string, source: Source, o: BenchOptions): Promise<Ro
 }
 
 /** Updates of one actor that is elsewhere, until all have taken effect there. */
-async function updateRates(
-  source: Source,
-  hot: { add: (x: number) => void },
-  o: BenchOptions,
-): Promise<Sample[]> {
-  const count = o.tiny ? 5_000 : 3_000_000
-  const run = async () => {
-    for (let n = 0; n < count; n++) {
-      hot.add(1)
-      if (n % 10_000 === 0) await new Promise((resolve) => setImmediate(resolve))
-    }
-    source.member.space.flush()
-    await until(() => source.member.space.quiet)
-    return count
+async function update(source: Source, add: (x: number) => void, count: number): Promise<number> {
+  for (let n = 0; n < count; n++) {
+    add(1)
+    if (n % UPDATES_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve))
   }
-  const samples: Sample[] = []
-  for (let i = 0; i < (o.tiny ? 2 : 5); i++) samples.push(await timed({ name: 'updates', run }))
-  return samples
+  source.member.space.flush()
+  await until(() => source.member.space.quiet)
+  return count
 }
 
 export const calls: Bench = {

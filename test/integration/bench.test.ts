@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { benches, isReached, lineOf } from '../../bench/index.ts'
 import { findNatsServer } from '../../bus/index.ts'
@@ -6,9 +8,29 @@ import { findNatsServer } from '../../bus/index.ts'
 const NEED_BUILD = new Set(['calls', 'models'])
 const NEED_NATS = new Set(['calls', 'rehome'])
 
+/** The command as it was built: from the sources these would find no program to start. */
+function command(...args: string[]): Promise<{ code: number | null; text: string }> {
+  const main = fileURLToPath(new URL('../../dist/bench/main.js', import.meta.url))
+  const child = spawn(process.execPath, [main, ...args])
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (part) => {
+      text += part
+    })
+  }
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, text })))
+}
+
 describe('each bench runs, tiny', () => {
   for (const bench of benches) {
-    if (NEED_BUILD.has(bench.name)) continue // started from the sources they would find no built program
+    if (NEED_BUILD.has(bench.name)) {
+      it.runIf(findNatsServer() !== undefined)(bench.name, async () => {
+        const { code, text } = await command(bench.name, '--tiny')
+        expect(code, text).toBe(0)
+        expect(text).toMatch(/goals reached/)
+      })
+      continue
+    }
     const here = !NEED_NATS.has(bench.name) || findNatsServer() !== undefined
     it.runIf(here)(bench.name, async () => {
       const rows = await bench.run({ tiny: true, seconds: 1, say: () => {} })
