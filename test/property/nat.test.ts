@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Verdict } from '../../nf-apps/index.ts'
+import { nat } from '../../nf-apps/nat/index.ts'
 import {
   build,
   Ip,
@@ -69,7 +70,64 @@ async function play(bench: Bench, steps: readonly Step[]): Promise<void> {
   }
 }
 
+/** The actors of a NAT whose calls take their time, there and back, in an order that the scheduler draws. */
+function delayed(state: Bench['solo']['state'], wait: () => Promise<unknown>) {
+  const slow = <T extends object>(stub: T): T =>
+    new Proxy(stub, {
+      get: (target, name) => {
+        const method: unknown = Reflect.get(target, name)
+        if (typeof method !== 'function') return method
+        return async (...args: unknown[]) => {
+          await wait()
+          const result = structuredClone(Reflect.apply(method, target, args))
+          await wait()
+          return result
+        }
+      },
+    })
+  const { hosts, pools } = state
+  return {
+    ...state,
+    hosts: { ...hosts, at: (key: Parameters<typeof hosts.at>[0]) => slow(hosts.at(key)) },
+    pools: { ...pools, at: (key: Parameters<typeof pools.at>[0]) => slow(pools.at(key)) },
+  }
+}
+
 describe('nat', () => {
+  it('gives no port to two hosts, in whatever order calls come', async () => {
+    const end = fc.record({ host: fc.nat(5), port: fc.nat(3) })
+    const rounds = fc.array(
+      fc.record({
+        ends: fc.array(end, { minLength: 2, maxLength: 12 }),
+        seconds: fc.constantFrom(1, 1, 45, 100),
+      }),
+      { minLength: 2, maxLength: 6 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), rounds, fc.boolean(), async (s, all, anyPort) => {
+        const bench = new Bench({ ports: '2000-2005', 'udp-timeout': '30', 'any-port': anyPort })
+        const state = delayed(bench.solo.state, () => s.schedule(Promise.resolve()))
+        const outs: Seen[] = []
+        for (const { ends, seconds } of all) {
+          bench.pass(seconds)
+          const verdicts = ends.map(({ host, port }) => {
+            const bytes = udp(`10.0.0.${1 + host}:${2000 + port}`, '198.51.100.1:80')
+            const index = bench.ins.length
+            bench.ins.push({ index, us: bench.us, bytes })
+            const emit = (sent: Uint8Array) =>
+              void outs.push({ index, us: bench.us, bytes: sent.slice() })
+            const p = packetOf(bytes, bench.us, index)
+            return nat.onPacket(p, state, bench.solo.env, { emit })
+          })
+          await s.waitFor(Promise.all(verdicts))
+        }
+        const tight = { ...rules, quietUs: 29e6, keptUs: 29e6 }
+        expect(checkNat(bench.ins, outs, tight)).toEqual([])
+      }),
+      { numRuns: 40 },
+    )
+  })
+
   it('keeps mappings consistent and exclusive, as seen from outside', async () => {
     const options = fc.record({
       filtering: fc.constantFrom('any', 'address', 'address-and-port'),
