@@ -23,7 +23,7 @@ export interface Ref {
 const shape = { life: f64, log: list<number>('id') }
 
 /** The actors of a walk: each logs what is done to it, and has the oracle look at every turn. */
-export function walkTypes(ref: () => Ref) {
+function walkTypes(ref: () => Ref) {
   const Single = singleWriter('single', shape, {
     size: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
   })
