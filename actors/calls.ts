@@ -77,8 +77,20 @@ export class Calls {
     const words = type.words.slice()
     const since = this.core.clock.now()
     return new Promise((resolve, reject) => {
-      const what = { type, hash, words, method, args, resolve, reject, since, to: 0, over: false }
-      const call: Call = { ...what, answered: undefined }
+      // All fields in one literal: spreading another into it took half of a call's time.
+      const call: Call = {
+        type,
+        hash,
+        words,
+        method,
+        args,
+        resolve,
+        reject,
+        since,
+        to: 0,
+        over: false,
+        answered: undefined,
+      }
       if (!this.goesBehind(call)) this.post(call)
     })
   }

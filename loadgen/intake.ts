@@ -104,8 +104,8 @@ export class Intake {
     const head = readHead(r)
     if (head.lowUs > this.lowUs) this.lowUs = head.lowUs
     const { id, dueMs, count } = head
-    const counts = { left: count + 1, forwarded: 0, dropped: 0, outputs: [] }
-    const batch: Batch = { from, id, bytes, dueMs, ...counts }
+    const left = count + 1
+    const batch: Batch = { from, id, bytes, dueMs, left, forwarded: 0, dropped: 0, outputs: [] }
     this.open++
     let read = 0
     this.reading = batch
