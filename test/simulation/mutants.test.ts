@@ -1,0 +1,28 @@
+import * as fs from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { mutantNamed, mutants, SEEDS_MAX, untilCaught } from '../kit/index.ts'
+
+const table = fs.readFileSync(new URL('../kit/MUTANTS.md', import.meta.url), 'utf8')
+const rows = table
+  .split('\n')
+  .filter((line) => line.startsWith('| ') && !line.startsWith('| rule '))
+  .map((line) => line.split('|').map((cell) => cell.trim()))
+
+describe('the table of mutants', () => {
+  it('has each mutant once, with its rule and race', () => {
+    const told = rows.map(([, rule, race, name]) => ({ rule, race, name }))
+    expect(told).toEqual(mutants.map(({ rule, race, name }) => ({ rule, race, name })))
+  })
+
+  it('says of each that it is seen', () => {
+    for (const cells of rows) expect(Number(cells[5]), cells[3]).toBeLessThanOrEqual(SEEDS_MAX)
+  })
+
+  it.each(['refuse-old-state', 'own-by-view', 'two-batches', 'no-hold', 'deliver-twice'])(
+    '%s is seen again within some seeds',
+    async (name) => {
+      const mutant = mutantNamed(name)
+      expect(mutant && (await untilCaught(mutant, 40))).toBeDefined()
+    },
+  )
+})
