@@ -18,6 +18,19 @@ export interface SteererOptions {
 /** Bytes of a batch: with its head and the frame's it stays below the link's frame. */
 const BATCH_BYTES_MAX = 28 * 1024
 
+/**
+ * Packets at one receiver without their verdicts: enough to hide some round trips, few enough that a flip's MARK does not
+ * stand behind a second's worth of them when the receiver is slow.
+ */
+const UNDERWAY_MAX = 4096
+
+/** What is gathered for one receiver, and how many packets it has. */
+interface Slip {
+  readonly w: ByteWriter
+  batch: Batch | undefined
+  underway: number
+}
+
 /** Packets on the way to one receiver. */
 interface Batch {
   readonly id: number
@@ -51,7 +64,7 @@ export class Steerer {
   private members = new Set<MemberNo>()
   private cursor = 0
   private unflipped = 0
-  private readonly writers = new Map<MemberNo, { w: ByteWriter; batch: Batch | undefined }>()
+  private readonly writers = new Map<MemberNo, Slip>()
   private readonly batches = new Map<number, Batch>()
   /** Batches by the order in which they were begun; the first one without its verdicts says how far we are. */
   private order: Batch[] = []
@@ -92,20 +105,16 @@ export class Steerer {
     return true
   }
 
-  private writerOf(to: MemberNo): { w: ByteWriter; batch: Batch | undefined } {
+  private writerOf(to: MemberNo): Slip {
     let slip = this.writers.get(to)
     if (!slip) {
-      slip = { w: new ByteWriter(32 * 1024), batch: undefined }
+      slip = { w: new ByteWriter(32 * 1024), batch: undefined, underway: 0 }
       this.writers.set(to, slip)
     }
     return slip
   }
 
-  private begin(
-    to: MemberNo,
-    slip: { w: ByteWriter; batch: Batch | undefined },
-    firstUs: number,
-  ): Batch {
+  private begin(to: MemberNo, slip: Slip, firstUs: number): Batch {
     const dueMs = this.o.wallMs()
     const batch: Batch = { id: this.nextId++, to, firstUs, dueMs, count: 0, done: false }
     slip.batch = batch
@@ -121,7 +130,8 @@ export class Steerer {
     const batch = slip?.batch
     if (!slip || !batch) return true
     const alive = this.members.has(to)
-    if (alive && !anyway && this.o.out.creditLeft(to) <= 0) return false
+    const full = slip.underway >= UNDERWAY_MAX || this.o.out.creditLeft(to) <= 0
+    if (alive && !anyway && full) return false
     const end = slip.w.pos
     slip.w.pos = 0
     writeHead(slip.w, { ...batch, lowUs: this.lowUs() })
@@ -129,6 +139,7 @@ export class Steerer {
     this.o.out.begin(to, Kind.PACKETS).raw(slip.w.written())
     this.o.out.end()
     slip.batch = undefined
+    slip.underway += batch.count
     if (!alive) this.lose(batch)
     return true
   }
@@ -158,15 +169,20 @@ export class Steerer {
       const index = r.f64()
       this.o.onOutput?.(index, r.block())
     }
-    this.batches.delete(batch.id)
-    batch.done = true
+    this.close(batch)
   }
 
   private lose(batch: Batch): void {
     if (batch.done) return
     this.lost += batch.count
+    this.close(batch)
+  }
+
+  private close(batch: Batch): void {
     this.batches.delete(batch.id)
     batch.done = true
+    const slip = this.writers.get(batch.to)
+    if (slip) slip.underway -= batch.count
   }
 
   /** A receiver died: what it had is gone, and counted. */
