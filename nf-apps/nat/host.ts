@@ -1,8 +1,8 @@
 import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
-import { flowHash, Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
+import { flowHash, Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
 import { type Filtering, idleUs, type Timeouts } from './config.ts'
 import { addressOf, endOf, portOf } from './keys.ts'
-import { advance, isClosed, isEstablished, type Session, tcpIdleUs } from './session.ts'
+import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
 
 /** An inside port and the public end that stands for it, towards all remote ends (RFC 4787, REQ-1). */
 export interface Mapping {
@@ -191,7 +191,8 @@ function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out
     const idle = tcpIdleUs(session.stage, t)
     const untilUs = nowUs + idle + t.leaseUs
     session.untilUs = isClosed(session.stage) ? untilUs : Math.max(session.untilUs, untilUs)
-    if (!isEstablished(session.stage)) leaseUs = 0
+    // Behind a SYN the next segment moves the connection on: it is to be heard of. Others only repeat what is known.
+    if (ask.flags & TCP_SYN || isClosed(session.stage)) leaseUs = 0
   } else {
     const untilUs = nowUs + idleUs(ask.protocol, t) + t.leaseUs
     session.untilUs = Math.max(session.untilUs, untilUs)

@@ -37,7 +37,7 @@ export const isClosed = (stage: number): boolean =>
   (stage & RESET) !== 0 || (stage & (FIN_OUT | FIN_IN)) === (FIN_OUT | FIN_IN)
 
 /** Both ends have spoken, and more than their SYNs. */
-export function isEstablished(stage: number): boolean {
+function isEstablished(stage: number): boolean {
   if (isClosed(stage)) return false
   const out = (stage & (SYN_OUT | SENT)) !== 0
   const back = (stage & (SYN_IN | HEARD)) !== 0
