@@ -98,7 +98,11 @@ export class ProcessFleet implements Fleet {
       detached: true,
     })
     this.children.push({ child, joined: false })
+    // However this process ends, also one that hangs and would not notice.
+    const kill = () => void child.kill('SIGKILL')
+    process.once('exit', kill)
     child.on('exit', (code, signal) => {
+      process.off('exit', kill)
       if (!this.closing) this.o.onExit(`instance ${id} ended (${signal ?? code})`)
     })
     await told(child, 'ready', READY_MS)

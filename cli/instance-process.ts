@@ -4,7 +4,7 @@ import type { Entered } from './enter.ts'
 import type { FromChild, ToChild } from './fleet.ts'
 import type { Instance } from './instance.ts'
 import { joinInstance, type OnError } from './join.ts'
-import { loadNF, readSettings } from './settings.ts'
+import { loadNF, onClusterEnd, readSettings } from './settings.ts'
 
 export interface InstanceArguments {
   readonly nats: string
@@ -42,8 +42,9 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   else {
     await join()
     o.say(`${id} has joined ${cluster} as member ${entered?.no}; Ctrl-C leaves`)
-    await stopped
-    await leave()
+    const ended = new Promise<void>((resolve) => void onClusterEnd(bus.register, resolve))
+    // With the run that steered its packets there is nobody left to say good-bye to.
+    await Promise.race([stopped.then(leave), ended])
   }
   entered?.stop()
   await bus.close()

@@ -31,7 +31,7 @@ import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
 import type { InstanceReport } from './instance.ts'
 import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
 import { type RunReport, runReport } from './report.ts'
-import { type ClusterSettings, loadNF, writeSettings } from './settings.ts'
+import { type ClusterSettings, loadNF, removeCluster, writeSettings } from './settings.ts'
 import type { Source } from './source.ts'
 
 export interface RunArguments {
@@ -76,6 +76,8 @@ export const WISH = 'wish'
 const PART_MS = 700
 /** How long a run that is stopped may take to drain (ms). */
 const DRAIN_MS = 10_000
+/** How long after that it may take to read the result of what there is (ms). */
+const RESULT_MS = 5_000
 
 interface Input {
   readonly reader: CaptureReader
@@ -154,11 +156,12 @@ async function natsGround(
     const url = o.nats ?? server!.url
     const { cluster } = o
     const bus = await NatsBus.connect({ servers: url, cluster, name: 'rehome run' })
-    await writeSettings(bus.register, settings)
+    await writeSettings(bus.register, cluster, settings)
     hooks.say(`cluster ${cluster} at ${url}${server ? ', a nats-server of this run' : ''}`)
     const fleet = new ProcessFleet({ url, cluster, onExit })
     const close = async () => {
       await fleet.close()
+      if (!dir) await removeCluster(bus.register)
       await bus.close()
       await cleanUp()
     }
@@ -183,16 +186,26 @@ export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> 
   if (o.out !== undefined) await tryOut(o.out)
   const input = await openInput(o)
   let fault: Error | undefined
+  let raise: (error: Error) => void = () => {}
+  /** Rejects once nothing is to be waited for any more: an instance has died, or the time to drain is over. */
+  const trouble = new Promise<never>((_, reject) => {
+    raise = reject
+  })
+  trouble.catch(() => {})
   const onExit = (why: string) => {
     fault ??= new RehomeError('peer-gone', why)
+    raise(fault)
   }
+  const tooLate = () => raise(new RehomeError('timeout', 'the instances did not drain in time'))
+  hooks.signal.addEventListener('abort', () => setTimeout(tooLate, DRAIN_MS + RESULT_MS).unref())
   try {
     const ground =
       o.bus === 'memory'
         ? await memoryGround(nf, settings, hooks.onError)
         : await natsGround(o, nf, settings, hooks, onExit)
     try {
-      return await runOn(ground, nf, settings, input, o, hooks, () => fault)
+      const work = runOn(ground, nf, settings, input, o, hooks, () => fault)
+      return await Promise.race([work, trouble])
     } finally {
       await ground.close()
     }

@@ -1,4 +1,4 @@
-import { NatsBus, systemClock } from '../bus/index.ts'
+import { NatsBus, RehomeError, systemClock } from '../bus/index.ts'
 import { joinSource } from './join.ts'
 import { table } from './report.ts'
 import { WISH } from './run.ts'
@@ -8,6 +8,18 @@ import type { Source } from './source.ts'
 interface Where {
   readonly nats: string
   readonly cluster: string
+}
+
+/** How long the members have to answer, and to let the asker go (ms): some may hand over slots meanwhile. */
+const ANSWER_MS = 10_000
+const LEAVE_MS = 5_000
+
+function within<T>(ms: number, work: Promise<T>, otherwise: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new RehomeError('timeout', otherwise)), ms)
+  })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
 /** Joins a cluster as a source that sends nothing, to ask its instances. */
@@ -22,11 +34,13 @@ async function asking<T>(
     const onError = () => {}
     const common = { bus, clock: systemClock(), id: `status-${process.pid}`, nf, settings, onError }
     const entered = await joinSource(common, { flipsPerStep: 1, flipEveryMs: 1000 })
+    const silent = `the members of cluster '${cluster}' do not answer`
     try {
-      return await ask(entered.body)
+      return await within(ANSWER_MS, ask(entered.body), silent)
     } finally {
-      await entered.leave()
-      await entered.left
+      // It has nothing that anybody waits for: if the others do not let it go, it is taken out all the same.
+      const gone = entered.leave().then(() => entered.left)
+      await within(LEAVE_MS, gone, silent).catch(() => entered.membership.remove(entered.no))
       entered.body.stop()
       entered.stop()
     }
