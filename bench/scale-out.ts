@@ -94,7 +94,7 @@ async function windows(
 
 async function measure(o: BenchOptions): Promise<Row[]> {
   const flows = o.tiny ? 100 : 100_000
-  const load = new Load(flows, o.tiny ? 5_000 : 50_000)
+  const load = new Load(flows, o.tiny ? 5_000 : 15_000)
   const hub = new MemoryHub({ clock: systemClock() })
   const first = await joinInstance(hub.connect(), 'i1', flowCounter)
   const source = await joinSource(hub.connect(), flowCounter, () => load.dueMs)
