@@ -68,12 +68,10 @@ export class SimCluster {
   events = 0
   private readonly o: ClusterOptions
   private readonly hub: MemoryHub
-  private entered: Entered<Source> | undefined
+  private readonly feeds: Feed[] = []
   private failure: unknown
   /** Instances that are stopped, and until when. */
   private readonly paused = new Map<MemberNo, number>()
-  private outbox: { bytes: Uint8Array; hash: number; timeUs: number }[] = []
-  private outboxAt = 0
 
   constructor(options: ClusterOptions) {
     this.o = options
@@ -185,7 +183,7 @@ export class SimCluster {
       const at = `${n.id}=${n.entered!.no} ${state} epoch ${member.view?.epoch}`
       return `${at} quiet ${quiet} empty ${empty} intake ${intake.idle} waits [${waits}]`
     })
-    return `outstanding ${this.entered?.body.steerer.outstanding}; ${members.join('; ')}`
+    return `outstanding ${this.feeds.map((f) => f.source.steerer.outstanding)}; ${members.join('; ')}`
   }
 
   // ---- members ----
@@ -254,26 +252,25 @@ export class SimCluster {
     return body
   }
 
-  /** Joins a source of packets; its results are read through it. */
+  /** Joins a source of packets; the results are read through the first. */
   enterSource(batchPacketsMax = 2, flipsPerStep = 2, flipEveryMs = 2): void {
     const options = { wallMs: () => this.clock.now(), flipsPerStep, flipEveryMs, batchPacketsMax }
     const nf = this.o.nf()
+    const count = this.feeds.length
+    const id = count === 0 ? 'source' : `source${count}`
     enter({
-      ...this.common('source', this.hub.connect()),
+      ...this.common(id, this.hub.connect()),
       role: 'steerer',
-      make: (ports) => this.seenBy(new Source(nf, ports, this.space(nf), options), 'source'),
+      make: (ports) => this.seenBy(new Source(nf, ports, this.space(nf), options), id),
     }).then(
-      (entered) => {
-        this.entered = entered
-        entered.body.onRoom = () => this.offer()
-      },
+      ({ body }) => this.feeds.push(new Feed(body)),
       (error) => this.fail(error),
     )
-    this.until(() => this.entered !== undefined, 'the source joins')
+    this.until(() => this.feeds.length > count, 'the source joins')
   }
 
   get source(): Source {
-    return this.entered!.body
+    return this.feeds[0]!.source
   }
 
   get active(): SimNode[] {
@@ -294,7 +291,40 @@ export class SimCluster {
 
   // ---- packets ----
 
-  send(bytes: Uint8Array, timeUs = this.clock.now() * 1000): void {
+  /** Hands a packet to one of the sources: always the same for a flow whose order is to hold. */
+  send(bytes: Uint8Array, timeUs = this.clock.now() * 1000, source = 0): void {
+    this.feeds[source % this.feeds.length]!.send(bytes, timeUs)
+  }
+
+  /** Every packet has its verdict, and every member is where it wants to be. */
+  get settled(): boolean {
+    if (!this.feeds.every((feed) => feed.isThrough)) return false
+    return this.nodes.every((n) => (n.leaving ? n.gone : n.entered !== undefined))
+  }
+
+  /** Messages by kind, of all members from the start. */
+  messages(): Record<string, number> {
+    const counts: Record<string, number> = {}
+    const bodies = [...this.feeds.map((f) => f.source), ...this.nodes.map((n) => n.entered?.body)]
+    for (const { code, name } of allKinds) {
+      counts[name] = 0
+      for (const b of bodies) counts[name] += b?.member.links.stats.messagesOut[code] ?? 0
+    }
+    return counts
+  }
+}
+
+/** A source with the packets that it has no room for yet. */
+class Feed {
+  readonly source: Source
+  private readonly outbox: { bytes: Uint8Array; hash: number; timeUs: number }[] = []
+
+  constructor(source: Source) {
+    this.source = source
+    source.onRoom = () => this.offer()
+  }
+
+  send(bytes: Uint8Array, timeUs: number): void {
     const { length } = bytes
     const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, 0, 0, 0, 0)
     this.outbox.push({ bytes, hash: steeringHash(packet), timeUs })
@@ -303,36 +333,19 @@ export class SimCluster {
 
   private offer(): void {
     const { steerer, member } = this.source
-    while (this.outboxAt < this.outbox.length) {
-      const { bytes, hash, timeUs } = this.outbox[this.outboxAt]!
+    for (let next = this.outbox[0]; next; next = this.outbox[0]) {
+      const { bytes, hash, timeUs } = next
       const { length } = bytes
       const arrival = { bytes, start: 0, end: length, wireLength: length, timeUs, linkType: 1 }
       if (!steerer.offer(arrival, hash)) break
-      this.outboxAt++
-    }
-    if (this.outboxAt === this.outbox.length) {
-      this.outbox = []
-      this.outboxAt = 0
+      this.outbox.shift()
     }
     steerer.flush()
     member.wake()
   }
 
-  /** Every packet has its verdict, and every member is where it wants to be. */
-  get settled(): boolean {
-    if (this.outbox.length > 0 || this.source.steerer.outstanding > 0) return false
-    return this.nodes.every((n) => (n.leaving ? n.gone : n.entered !== undefined))
-  }
-
-  /** Messages by kind, of all members from the start. */
-  messages(): Record<string, number> {
-    const counts: Record<string, number> = {}
-    const bodies = [this.entered?.body, ...this.nodes.map((n) => n.entered?.body)]
-    for (const { code, name } of allKinds) {
-      counts[name] = 0
-      for (const b of bodies) counts[name] += b?.member.links.stats.messagesOut[code] ?? 0
-    }
-    return counts
+  get isThrough(): boolean {
+    return this.outbox.length === 0 && this.source.steerer.outstanding === 0
   }
 }
 

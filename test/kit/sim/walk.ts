@@ -16,6 +16,7 @@ export interface WalkSettings {
   readonly keys: number
   readonly flows: number
   readonly pauses: number
+  readonly sources: number
   readonly faults: Faults
   readonly spread: boolean
   /** How many operations on actors are stale reads beyond the usual. */
@@ -39,6 +40,7 @@ export function settingsFor(seed: number): WalkSettings {
     keys: 2 + Math.floor(r.unit() * 4),
     flows: 2 + Math.floor(r.unit() * 5),
     pauses: Math.floor(r.unit() * 3),
+    sources: r.unit() < 0.7 ? 1 : 2,
     faults: {
       drop: lossy ? r.unit() * 0.1 : 0,
       double: lossy ? r.unit() * 0.1 : 0,
@@ -112,7 +114,9 @@ export class Walk {
     for (let i = 0; i < startInstances; i++) cluster.join()
     cluster.until(() => cluster.nodes.every((n) => n.entered), 'the first instances join')
     const upTo = (n: number) => 1 + Math.floor(random.unit() * n)
-    cluster.enterSource(upTo(4), upTo(4), random.unit() * 5)
+    for (let i = 0; i < this.settings.sources; i++) {
+      cluster.enterSource(upTo(4), upTo(4), random.unit() * 5)
+    }
     this.plan(ops, () => this.operate())
     this.plan(joins, () => cluster.join())
     this.plan(leaves, () => cluster.leave())
@@ -283,7 +287,7 @@ export class Walk {
       view.setUint32(12, way)
       const udp = build.udp({ srcPort: 1000 + flow * 17, dstPort: 53 }, payload)
       const ends = { src: '10.0.0.1', dst: `10.0.0.${flow + 2}` }
-      this.cluster.send(build.ethernet({}, build.ipv4(ends, udp)))
+      this.cluster.send(build.ethernet({}, build.ipv4(ends, udp)), undefined, flow)
     }
   }
 
