@@ -57,7 +57,8 @@ function parse(argv: readonly string[]): Options {
   if (history !== undefined && seeds !== 1) throw new Mistake('--history goes with --seed')
   const instances =
     values.instances === undefined ? undefined : number('instances', values.instances, 1, 16)
-  const from = number('from', seed ?? values.from ?? '1', 0, SEED_MAX)
+  const name = seed === undefined ? 'from' : 'seed'
+  const from = number(name, seed ?? values.from ?? '1', 0, SEED_MAX)
   return { seeds, from, instances, mutant, mutants, history, json }
 }
 
