@@ -22,13 +22,13 @@ export interface LastReport {
   readonly latency: string
 }
 
-export function spaceSettings(nf: NF, settings: ClusterSettings): SpaceSettings {
+function spaceSettings(nf: NF, settings: ClusterSettings): SpaceSettings {
   const { slotBits, placement, model } = settings
   return { types: nf.state, slotBits, placement, model }
 }
 
 /** A member's state schema: the NF's name and all its actors' layouts. */
-export function schemaOf(nf: NF, settings: ClusterSettings): string {
+function schemaOf(nf: NF, settings: ClusterSettings): string {
   const out = {
     begin: () => new ByteWriter(),
     end: () => {},

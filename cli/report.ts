@@ -42,7 +42,7 @@ export interface RunReport {
 const sum = (reports: readonly InstanceReport[], what: keyof InstanceReport): number =>
   reports.reduce((n, r) => n + Number(r[what]), 0)
 
-export function callsOf(reports: readonly InstanceReport[]): RunReport['calls'] {
+function callsOf(reports: readonly InstanceReport[]): RunReport['calls'] {
   return {
     plain: sum(reports, 'plainOut'),
     stale: sum(reports, 'stale'),

@@ -116,14 +116,14 @@ describe.concurrent('mistakes get one line and exit code 2', () => {
 })
 
 describe('damaged captures are read as far as they go', () => {
-  const whole = cut(sample, 3_000)
+  const whole = cut(sample, 1_500)
 
   it('a capture that ends in the middle of a packet', async () => {
     const broken = written('half.pcap', readFileSync(whole))
     truncateSync(broken, readFileSync(whole).length - 20)
     const { report, out } = await run('host-counter', '--pcap', broken, '--bus', 'memory')
     expect(report).toMatchObject({ dropped: 0, errors: 0 })
-    expect(report.packets).toBeGreaterThanOrEqual(2_999)
+    expect(report.packets).toBeGreaterThanOrEqual(1_499)
     expect(out).toMatch(new RegExp(`^packets ${report.packets}$`, 'm'))
   })
 
@@ -141,10 +141,10 @@ describe('damaged captures are read as far as they go', () => {
     }
     const noisy = written('noise.pcap', bytes)
     const one = await run('prads', '--pcap', noisy, '--bus', 'memory', '--scale', '1')
-    expect(one.report).toMatchObject({ packets: 3_000, dropped: 0, errors: 0 })
+    expect(one.report).toMatchObject({ packets: 1_500, dropped: 0, errors: 0 })
     expect(one.report.malformed).toBeGreaterThan(0)
     const many = await run('prads', '--pcap', noisy, '--bus', 'memory', '--scale', '1,2,3,1')
-    expect(many.report).toMatchObject({ packets: 3_000, dropped: 0, errors: 0 })
+    expect(many.report).toMatchObject({ packets: 1_500, dropped: 0, errors: 0 })
     expect(many.out === one.out).toBe(true)
   })
 
@@ -153,6 +153,6 @@ describe('damaged captures are read as far as they go', () => {
     new DataView(bytes.buffer).setUint32(20, 147, true)
     const odd = written('link.pcap', bytes)
     const { report } = await run('host-counter', '--pcap', odd, '--bus', 'memory')
-    expect(report).toMatchObject({ packets: 3_000, malformed: 3_000, dropped: 0, errors: 0 })
+    expect(report).toMatchObject({ packets: 1_500, malformed: 1_500, dropped: 0, errors: 0 })
   })
 })
