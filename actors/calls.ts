@@ -170,7 +170,7 @@ export class Calls {
       return this.reply(by, id, OK, method === CREATE)
     }
     const again = () => {
-      const copy = payload.slice() // the frame's bytes are gone by then
+      const copy = new Uint8Array(payload) // the frame's bytes are gone by then
       return (row: Row) => {
         if (row < 0) this.judgeAgain(Kind.CALL, copy)
         else this.answer(type, row, by, id, method, args)

@@ -285,7 +285,7 @@ export class Reads {
   }
 
   private defer(type: RuntimeType, row: Row, payload: Uint8Array): void {
-    const copy = payload.slice()
+    const copy = new Uint8Array(payload)
     // Whatever the actor has become by then, the read finds its way from the start.
     type.needAffair(row).deferred.push(() => this.judgeAgain(Kind.READ_HOME, copy))
   }

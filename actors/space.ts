@@ -152,7 +152,7 @@ export class Space {
   onMessage(from: MemberNo, kind: number, r: ByteReader, epoch: number): void {
     const waits = kindInfo(kind)?.judged === true
     if (waits && epoch > (this.core.view?.epoch ?? 0)) {
-      this.held.push({ from, kind, payload: r.bytes.slice(r.pos, r.end), epoch })
+      this.held.push({ from, kind, payload: new Uint8Array(r.bytes.subarray(r.pos, r.end)), epoch })
       return
     }
     const size = r.left
@@ -215,7 +215,7 @@ export class Space {
     const state = core.slots.state[slot]
     if (state === HELD) return this.serve(kind, type, hash, r, r.bytes.subarray(start, r.end))
     if (state === DUE) {
-      const payload = r.bytes.slice(start, r.end)
+      const payload = new Uint8Array(r.bytes.subarray(start, r.end))
       return core.slots.whenHeld(slot, () => this.judge(kind, new ByteReader(payload)))
     }
     if (kind === Kind.CALL || kind === Kind.UNTETHER) {

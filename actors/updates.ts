@@ -189,7 +189,7 @@ export class Updates {
     const by = r.u32()
     const batch = readBatch(type, r)
     const again = () => {
-      const copy = payload.slice()
+      const copy = new Uint8Array(payload)
       const words = type.words.slice()
       return (row: Row) => {
         if (row < 0) this.judgeAgain(Kind.UNTETHER, copy)

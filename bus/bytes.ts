@@ -90,7 +90,7 @@ export class ByteWriter {
   }
   /** A copy of what has been written; the writer starts afresh. */
   take(): Uint8Array {
-    const out = this.bytes.slice(0, this.pos)
+    const out = new Uint8Array(this.bytes.subarray(0, this.pos))
     this.pos = 0
     return out
   }

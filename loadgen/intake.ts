@@ -27,7 +27,7 @@ export class Entry {
   since = 0
 
   emit(bytes: Uint8Array): void {
-    this.batch.outputs.push({ index: this.packet.index, bytes: bytes.slice() })
+    this.batch.outputs.push({ index: this.packet.index, bytes: new Uint8Array(bytes) })
   }
 }
 

@@ -27,7 +27,8 @@ const HEADER_V6 = 40
 export function defragment(datagrams: Datagram[], p: Packet): Packet | undefined {
   const v4 = p.kind === NET_IPV4
   const start = v4 ? p.l3Offset + p.headerLength : p.fragmentHeaderOffset + 8
-  const bytes = p.bytes.slice(start, Math.min(p.l3Offset + p.totalLength, p.end))
+  const end = Math.min(p.l3Offset + p.totalLength, p.end)
+  const bytes = new Uint8Array(p.bytes.subarray(start, end))
   const at = p.fragmentOffset
   if (bytes.length === 0 || at + bytes.length > DATAGRAM_BYTES_MAX - HEADER_V6) return undefined
   const protocol = v4 ? p.ipProtocol : p.bytes[p.fragmentHeaderOffset]!

@@ -277,7 +277,7 @@ function giveUp(side: HttpSide, data: Uint8Array): number {
 function addBody(side: HttpSide, fromClient: boolean, bytes: Uint8Array, on: OnMessage): void {
   const room = BODY_BYTES_MAX - side.bodyBytes
   if (room <= 0) return
-  const part = bytes.slice(0, room)
+  const part = new Uint8Array(bytes.subarray(0, room))
   side.body.push(part)
   side.bodyBytes += part.length
   if (side.bodyBytes >= BODY_BYTES_MAX) showBody(side, fromClient, on)

@@ -336,7 +336,7 @@ function addAt(half: Half, p: Packet, at: number): boolean {
     return true
   }
   const from = p.payloadOffset + (low - at)
-  insert(half, low, p.bytes.slice(from, from + (high - low)))
+  insert(half, low, new Uint8Array(p.bytes.subarray(from, from + (high - low))))
   return true
 }
 

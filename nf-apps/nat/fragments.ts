@@ -65,7 +65,7 @@ export function datagramOf(datagrams: Datagram[], p: Packet): Datagram {
 
 /** Keeps a fragment until the first one has come. */
 export function hold(datagrams: Datagram[], datagram: Datagram, p: Packet): void {
-  const bytes = p.bytes.slice(p.start, p.end)
+  const bytes = new Uint8Array(p.bytes.subarray(p.start, p.end))
   datagram.held.push({ bytes, ip: p.l3Offset - p.start })
   datagram.heldBytes += bytes.length
   let all = datagrams.reduce((sum, d) => sum + d.heldBytes, 0)

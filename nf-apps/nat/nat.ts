@@ -175,7 +175,7 @@ function onFirstFragment(run: Run, p: Packet): MaybePromise<Verdict> {
       const verdict = sent(run, p, t.ends)
       for (const { bytes, ip } of held) {
         const place = { ip, transport: -1, protocol: p.ipProtocol, end: bytes.length }
-        const frame = bytes.slice()
+        const frame = new Uint8Array(bytes)
         rewrite(frame, place, { src, srcPort: 0, dst, dstPort: 0 })
         run.state.tally.translated(1)
         run.output.emit(frame)

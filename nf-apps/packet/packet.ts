@@ -108,7 +108,7 @@ export class Packet {
 
   /** A copy that owns its bytes, for a packet that has to wait. */
   retain(): Packet {
-    const bytes = this.bytes.slice(this.start, this.end)
+    const bytes = new Uint8Array(this.bytes.subarray(this.start, this.end))
     return new Packet().load(
       bytes,
       0,
