@@ -37,8 +37,6 @@ export class Homes {
     this.directory = directory
   }
 
-  // ---- turns ----
-
   /** A turn over a single-writer actor: now if it is idle here, else as soon as it has come. */
   turn(type: RuntimeType, key: unknown, turn: Waiter['turn'], mustExist: boolean): unknown {
     const { core } = this
@@ -272,8 +270,6 @@ export class Homes {
     if (affair.waiting.length > 0 && affair.acquire === 0) this.acquire(type, row, affair)
     if (affair.deferred.length > 0) this.runDeferred(type, row, affair)
   }
-
-  // ---- moves ----
 
   private sendGone(type: RuntimeType, hash: number, transfer: Transfer): void {
     const w = this.core.about(transfer.to, Kind.STATE, type, hash, type.words)

@@ -56,7 +56,7 @@ function goalText({ least, most }: Goal): string {
 }
 
 /** Three digits that say something. */
-export function figure(value: number): string {
+function figure(value: number): string {
   const size = Math.abs(value)
   if (size >= 1e6) return `${(value / 1e6).toPrecision(3)} M`
   if (size >= 1e4) return `${(value / 1e3).toPrecision(3)} k`

@@ -72,7 +72,7 @@ export function wallNs(samples: readonly Sample[]): number {
   return median(samples.map((s) => (s.wallMs * 1e6) / s.count))
 }
 
-export async function timed(arm: Arm): Promise<Sample> {
+async function timed(arm: Arm): Promise<Sample> {
   const cpu = process.cpuUsage()
   const start = performance.now()
   const count = await arm.run()

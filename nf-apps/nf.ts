@@ -1,5 +1,4 @@
 import type {
-  ActorType,
   Fields,
   KeyedType,
   MaybePromise,
@@ -96,9 +95,4 @@ export function defineNF<S extends StateMap, E = undefined>(
     onPacket: definition.onPacket,
     result: definition.result ?? (async () => []),
   }
-}
-
-/** Keyed types name their actor type, so that a result or a report can say which it is. */
-export function typeOf(keyed: StateMap[string]): ActorType<Writers, Fields, unknown> {
-  return keyed.type
 }

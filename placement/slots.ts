@@ -14,13 +14,13 @@ import type { View } from './view.ts'
  */
 
 /** What a slot is to this instance. HELD is the one that lets a call run without asking anyone. */
-export const ELSEWHERE = 0
+const ELSEWHERE = 0
 /** Ours by the view; its token is not here yet. */
 export const DUE = 1
 /** Ours by the view, and its token is here. */
 export const HELD = 2
 /** Another's by the view; its token is still here, until it is PULLed. */
-export const PINNED = 3
+const PINNED = 3
 
 /** Where messages go out; `Links` is one. */
 export interface Sender {
