@@ -210,7 +210,7 @@ describe.runIf(program)('on a real nats-server', () => {
       server.kill('SIGKILL')
       await server.restart()
     }
-    await delay(300)
+    await until('each has won some time', () => won > 10)
     over = true
     await Promise.all(adding)
     const sum = Buffer.from((await buses[1]!.register.get('sum'))!.value).readUInt32BE()
