@@ -1,5 +1,6 @@
+import type { SpaceStats } from '../actors/index.ts'
 import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
-import { Intake } from '../loadgen/index.ts'
+import { Intake, type IntakeStats } from '../loadgen/index.ts'
 import type { Handles, NF, StateMap } from '../nf-apps/index.ts'
 import { type Packet, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
 import type { View } from '../placement/index.ts'
@@ -11,32 +12,17 @@ export interface InstancePorts extends MemberPorts {
 }
 
 /** An instance's figures, as it tells them. */
-export interface InstanceReport {
+export interface InstanceReport extends IntakeStats, Omit<SpaceStats, 'rejected' | 'expired'> {
   id: string
   no: MemberNo
   epoch: number
   state: 'active' | 'leaving'
-  packets: number
-  bytes: number
-  malformed: number
-  errors: number
   actors: number
   slots: number
   /** Slots of its own that are still to come. */
   slotsDue: number
   handoffs: number
   suspended: number
-  suspendedMax: number
-  packetsDuringHandoff: number
-  rehomedIn: number
-  rehomedOut: number
-  plainOut: number
-  stale: number
-  staleHits: number
-  untether: number
-  untetherMerged: number
-  untetherApplied: number
-  untetherLost: number
 }
 
 /** One suspended packet: what `status --suspended` shows. */
