@@ -1,13 +1,13 @@
 import type { Calls } from './calls.ts'
 import type { Collects } from './collects.ts'
-import type { Homes } from './homes.ts'
 import { ACTIVATION } from './layout.ts'
 import type { Reads } from './reads.ts'
 import type { AnyState, RuntimeMethod, RuntimeType, Waiter } from './runtime-type.ts'
+import type { Turns } from './turns.ts'
 import type { Updates } from './updates.ts'
 
 interface Parts {
-  readonly homes: Homes
+  readonly turns: Turns
   readonly calls: Calls
   readonly updates: Updates
   readonly reads: Reads
@@ -66,13 +66,13 @@ abstract class Handle {
 
 class SingleHandle extends Handle {
   with(key: unknown, turn: Waiter['turn']): unknown {
-    return this.parts.homes.turn(this.type, key, turn, false)
+    return this.parts.turns.turn(this.type, key, turn, false)
   }
   ifPresent(key: unknown, turn: Waiter['turn']): unknown {
-    return this.parts.homes.turn(this.type, key, turn, true)
+    return this.parts.turns.turn(this.type, key, turn, true)
   }
   remove(key: unknown): unknown {
-    return this.parts.homes.remove(this.type, key)
+    return this.parts.turns.remove(this.type, key)
   }
 }
 
@@ -100,7 +100,7 @@ function stubClass(type: RuntimeType, parts: Parts): StubClass {
 }
 
 function invoker(type: RuntimeType, parts: Parts, method: RuntimeMethod): unknown {
-  const { homes, calls, updates, reads } = parts
+  const { turns, calls, updates, reads } = parts
   if (method.access === 'untether') {
     return function (this: { key: unknown }, x: unknown) {
       updates.update(type, this.key, method, x)
@@ -117,6 +117,6 @@ function invoker(type: RuntimeType, parts: Parts, method: RuntimeMethod): unknow
     }
   }
   return function (this: { key: unknown }, ...args: unknown[]) {
-    return homes.turn(type, this.key, (state) => method.run(state!, ...args), false)
+    return turns.turn(type, this.key, (state) => method.run(state!, ...args), false)
   }
 }

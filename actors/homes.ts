@@ -3,9 +3,9 @@ import { HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import type { Directory } from './directory.ts'
 import { ACTIVATION, AFFAIR, ENTRY, HASH, HOME } from './layout.ts'
-import type { Affair, AnyState, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
-import type { MaybePromise } from './stub.ts'
+import type { Affair, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
 import type { Row } from './table.ts'
+import { removal, Turns } from './turns.ts'
 
 /**
  * Where actors are, and how they move.
@@ -24,6 +24,7 @@ export class Homes {
   /** An activation ends here: readers here must not see older values next (rule 22). */
   onGone: (type: RuntimeType, row: Row) => void = () => {}
 
+  readonly turns: Turns
   private readonly core: Core
   /** Activations removed here whose removal the directory has not noted yet (rule 4). */
   private readonly tombs = new Set<number>()
@@ -35,38 +36,7 @@ export class Homes {
   constructor(core: Core, directory: Directory) {
     this.core = core
     this.directory = directory
-  }
-
-  /** A turn over a single-writer actor: now if it is idle here, else as soon as it has come. */
-  turn(type: RuntimeType, key: unknown, turn: Waiter['turn'], mustExist: boolean): unknown {
-    const { core } = this
-    if (core.inTurn) throw nested(type)
-    const hash = core.address(type, key)
-    const { table } = type
-    const row = table.find(hash, type.words)
-    if (row >= 0 && table.aimAtStill(type.cursor, row)) {
-      if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
-      return this.runTurn(type, row, turn, mustExist, false)
-    }
-    return this.turnElsewhere(type, hash, row, turn, mustExist)
-  }
-
-  private turnElsewhere(
-    type: RuntimeType,
-    hash: number,
-    found: Row,
-    turn: Waiter['turn'],
-    mustExist: boolean,
-  ): unknown {
-    if (this.isAbsent(type, hash, found)) {
-      if (mustExist) return this.turnOverNothing(turn)
-      return this.runTurn(type, this.make(type, hash), turn, false, true)
-    }
-    const row = found >= 0 ? found : type.table.insert(hash, type.words)
-    return new Promise((settle, fail) => {
-      const since = this.core.clock.now()
-      this.want(type, row, { turn, mustExist, since, settle, fail, over: false })
-    })
+    this.turns = new Turns(core, this)
   }
 
   /** The directory is here and names no home, and no life of the actor is about to end or begin here. */
@@ -76,79 +46,15 @@ export class Homes {
   }
 
   /** Makes an actor whose directory entry and home are both here. */
-  private make(type: RuntimeType, hash: number): Row {
+  make(type: RuntimeType, hash: number): Row {
     const row = this.core.rowFor(type, hash)
     this.core.activate(type, row, this.core.name(type, row, this.core.self))
     type.table.reset(row)
     return row
   }
 
-  private turnOverNothing(turn: Waiter['turn']): unknown {
-    this.core.inTurn = true
-    try {
-      return turn(undefined, false)
-    } finally {
-      this.core.inTurn = false
-    }
-  }
-
-  private runTurn(
-    type: RuntimeType,
-    row: Row,
-    turn: Waiter['turn'],
-    mustExist: boolean,
-    created: boolean,
-  ): unknown {
-    const { cursor } = type
-    type.table.aim(cursor, row)
-    let fresh = created
-    if (type.expiry !== undefined && !created && this.isOver(type, cursor)) {
-      if (mustExist) {
-        this.removeActivation(type, row)
-        return this.turnOverNothing(turn)
-      }
-      type.table.reset(row) // a new life under the same number: nobody else could have seen the end of the old one
-      fresh = true
-    }
-    return this.runAimed(type, row, turn, fresh)
-  }
-
-  /** A turn over the actor that the cursor is aimed at. */
-  private runAimed(type: RuntimeType, row: Row, turn: Waiter['turn'], created: boolean): unknown {
-    const { core } = this
-    core.inTurn = true
-    let result: unknown
-    try {
-      result = turn(type.cursor, created)
-    } finally {
-      core.inTurn = false
-    }
-    if (typeof result !== 'object') return result // a verdict, as a rule
-    return result instanceof Promise ? this.suspend(type, row, result) : result
-  }
-
-  /** The turn goes on after its return: the actor is its own until the promise settles (rule 21). */
-  private suspend(type: RuntimeType, row: Row, promise: Promise<unknown>): Promise<unknown> {
-    type.needAffair(row).busy = true
-    type.cursor = type.newCursor() // the turn keeps the one it has
-    const ended = () => {
-      const affair = type.needAffair(row)
-      affair.busy = false
-      this.run(type, row, affair)
-    }
-    return promise.then(
-      (value) => {
-        ended()
-        return value
-      },
-      (error) => {
-        ended()
-        throw error
-      },
-    )
-  }
-
-  private want(type: RuntimeType, row: Row, waiter: Waiter): void {
+  /** A turn waits until the actor is here, and its turn comes. */
+  want(type: RuntimeType, row: Row, waiter: Waiter): void {
     const affair = type.needAffair(row)
     if (type.table.get(row, ACTIVATION) !== 0 && !affair.transfer) {
       affair.queue.push(waiter)
@@ -172,7 +78,7 @@ export class Homes {
   }
 
   /** Runs what can run on an activation: waiting turns in order, then calls and reads, then it is given on (rule 10). */
-  private run(type: RuntimeType, row: Row, affair: Affair): void {
+  run(type: RuntimeType, row: Row, affair: Affair): void {
     while (!affair.busy && affair.queue.length > 0) {
       const waiter = affair.queue.shift()!
       if (!waiter.over) this.runWaiter(type, row, affair, waiter)
@@ -205,35 +111,16 @@ export class Homes {
   private runWaiter(type: RuntimeType, row: Row, affair: Affair, waiter: Waiter): void {
     const exists = !affair.unmade
     try {
-      if (!exists && waiter.mustExist) return waiter.settle(this.turnOverNothing(waiter.turn))
+      if (!exists && waiter.mustExist) return waiter.settle(this.turns.overNothing(waiter.turn))
       affair.unmade = false
       if (waiter.turn === removal) {
         this.removeActivation(type, row)
         return waiter.settle(true)
       }
-      waiter.settle(this.runTurn(type, row, waiter.turn, waiter.mustExist, !exists))
+      waiter.settle(this.turns.over(type, row, waiter.turn, waiter.mustExist, !exists))
     } catch (error) {
       waiter.fail(error)
     }
-  }
-
-  /** Ends a single-writer actor, in a turn of its own. */
-  remove(type: RuntimeType, key: unknown): MaybePromise<boolean> {
-    const { core } = this
-    if (core.inTurn) throw nested(type)
-    const hash = core.address(type, key)
-    const row = type.table.find(hash, type.words)
-    if (this.isAbsent(type, hash, row)) return false
-    const at = row >= 0 ? row : type.table.insert(hash, type.words)
-    if (type.table.isStill(at)) {
-      this.removeActivation(type, at)
-      return true
-    }
-    return new Promise((resolve, fail) => {
-      const settle = (value: unknown) => resolve(value === true)
-      const since = core.clock.now()
-      this.want(type, at, { turn: removal, mustExist: true, since, settle, fail, over: false })
-    })
   }
 
   /** The activation here is gone for good; whoever was to get it is told. */
@@ -390,7 +277,7 @@ export class Homes {
       else if (waiter.turn === removal) waiter.settle(false)
       else {
         try {
-          waiter.settle(this.turnOverNothing(waiter.turn))
+          waiter.settle(this.turns.overNothing(waiter.turn))
         } catch (error) {
           waiter.fail(error)
         }
@@ -453,14 +340,6 @@ export class Homes {
     return -1
   }
 
-  /** Whether the actor's time is over by the packet's clock, and its author lets it go. */
-  isOver(type: RuntimeType, state: AnyState): boolean {
-    const due = type.expiry!.due(state)
-    if (due > this.core.packetUs || !type.expiry!.expire(state, due)) return false
-    this.core.stats.expired++
-    return true
-  }
-
   /** Turns that have waited too long end in an error: it says which actor, and that they did not run. */
   timeOut(before: number): void {
     for (const type of this.core.types) {
@@ -481,17 +360,9 @@ export class Homes {
   }
 }
 
-/** Stands for the turn of `remove`. */
-const removal: Waiter['turn'] = () => false
-
 function giveUp(waiter: Waiter, before: number, type: RuntimeType): void {
   if (waiter.over || waiter.since > before) return
   waiter.over = true
   const why = 'a turn waited too long for its actor: is another turn waiting for this one?'
   waiter.fail(new RehomeError('timeout', why, { type: type.name }))
-}
-
-function nested(type: RuntimeType): RehomeError {
-  const why = `a turn asked for a turn of '${type.name}': end the first one, then begin the second`
-  return new RehomeError('nested-turn', why, { type: type.name })
 }

@@ -105,7 +105,12 @@ export class Space {
     this.updates.judgeAgain = again
     this.reads.judgeAgain = again
     this.updates.onError = (type, error) => this.onError(`an update of ${type.name}`, error)
-    const parts = { homes: this.homes, calls: this.calls, updates: this.updates, reads: this.reads }
+    const parts = {
+      turns: this.homes.turns,
+      calls: this.calls,
+      updates: this.updates,
+      reads: this.reads,
+    }
     this.handles = Object.fromEntries(
       types.map((type) => [type.name, handleOf(type, { ...parts, collects: this.collects })]),
     )

@@ -75,6 +75,6 @@ export class Sweeps {
   private expireOne(type: RuntimeType, row: Row): void {
     if (!type.table.isStill(row)) return
     type.table.aim(type.cursor, row)
-    if (this.homes.isOver(type, type.cursor)) this.homes.removeActivation(type, row)
+    if (this.homes.turns.isOver(type, type.cursor)) this.homes.removeActivation(type, row)
   }
 }
