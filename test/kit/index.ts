@@ -1,4 +1,12 @@
 export { type EquivalentOptions, expectEquivalent, NotEquivalent } from './equivalent.ts'
+export {
+  type ConservationOptions,
+  checkConservation,
+  checkStale,
+  type StaleOptions,
+} from './history/checks.ts'
+export { CheckFailed, type Finding, type HistoryEvent, parseHistory } from './history/history.ts'
+export { checkLinearizable, type Model } from './history/linearizable.ts'
 export * as idsPeer from './ids-agreement.ts'
 export * as pradsPeer from './prads-agreement.ts'
 export {
