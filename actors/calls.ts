@@ -17,12 +17,14 @@ const THROWN = 1
 export interface Call {
   readonly type: RuntimeType
   readonly hash: number
-  readonly words: Uint32Array
+  /** The type's own buffer as long as the call is being made; a copy from when it has to wait. */
+  words: Uint32Array
   readonly method: number
   readonly args: readonly unknown[]
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
-  readonly since: number
+  /** Dated by the first tick that finds it waiting: a look at the clock costs as much as half a call. */
+  since: number
   to: MemberNo
   /** The caller has its answer (an error, too late); what may still come is dropped. */
   over: boolean
@@ -74,33 +76,32 @@ export class Calls {
     method: number,
     args: readonly unknown[],
   ): Promise<unknown> {
-    const words = type.words.slice()
-    const since = this.core.clock.now()
-    return new Promise((resolve, reject) => {
-      // All fields in one literal: spreading another into it took half of a call's time.
-      const call: Call = {
-        type,
-        hash,
-        words,
-        method,
-        args,
-        resolve,
-        reject,
-        since,
-        to: 0,
-        over: false,
-        answered: undefined,
-      }
-      if (!this.goesBehind(call)) this.post(call)
-    })
+    const promise = new Promise<unknown>(keepEnds)
+    const call: Call = {
+      type,
+      hash,
+      words: type.words,
+      method,
+      args,
+      resolve: kept.resolve,
+      reject: kept.reject,
+      since: Number.POSITIVE_INFINITY,
+      to: 0,
+      over: false,
+      answered: undefined,
+    }
+    if (!this.goesBehind(call)) this.post(call)
+    return promise
   }
 
   /** Sends a call, or keeps it until there is credit. */
   post(call: Call): void {
     const { core } = this
     call.to = core.owner(call.hash)
-    if (this.stalled.length > 0 || core.out.creditLeft(call.to) <= 0) this.stalled.push(call)
-    else this.transmit(call)
+    if (this.stalled.length > 0 || core.out.creditLeft(call.to) <= 0) {
+      keepWords(call)
+      this.stalled.push(call)
+    } else this.transmit(call)
   }
 
   private transmit(call: Call): void {
@@ -160,24 +161,22 @@ export class Calls {
 
   // ---- the slot owner's side; the key is in `type.words` ----
 
-  serve(type: RuntimeType, hash: number, r: ByteReader, payload: Uint8Array): void {
+  serve(type: RuntimeType, hash: number, r: ByteReader, start: number): void {
     const by = r.u32()
     const id = r.u32()
     const method = r.u8()
     const args = readArgs(r)
     if (method >= CREATE && !this.exists(type, hash)) {
-      if (method === CREATE) this.homes.ownActivation(type, hash, never)
+      if (method === CREATE) this.homes.ownRow(type, hash)
       return this.reply(by, id, OK, method === CREATE)
     }
-    const again = () => {
-      const copy = new Uint8Array(payload) // the frame's bytes are gone by then
-      return (row: Row) => {
-        if (row < 0) this.judgeAgain(Kind.CALL, copy)
-        else this.answer(type, row, by, id, method, args)
-      }
-    }
-    const row = this.homes.ownActivation(type, hash, again)
-    if (row >= 0) this.answer(type, row, by, id, method, args)
+    const row = this.homes.ownRow(type, hash)
+    if (row >= 0) return this.answer(type, row, by, id, method, args)
+    const copy = new Uint8Array(r.bytes.subarray(start, r.end)) // the frame's bytes are gone by then
+    this.homes.whenOwn(type, hash, (come) => {
+      if (come < 0) this.judgeAgain(Kind.CALL, copy)
+      else this.answer(type, come, by, id, method, args)
+    })
   }
 
   private exists(type: RuntimeType, hash: number): boolean {
@@ -235,10 +234,11 @@ export class Calls {
 
   // ---- time and loss ----
 
-  timeOut(before: number): void {
+  timeOut(before: number, now: number): void {
     for (const call of this.pending) {
-      if (call && !call.over && call.since <= before)
-        this.giveUp(call, 'timeout', 'no answer in time')
+      if (!call || call.over) continue
+      if (call.since > now) call.since = now
+      else if (call.since <= before) this.giveUp(call, 'timeout', 'no answer in time')
     }
   }
 
@@ -263,4 +263,14 @@ export class Calls {
   }
 }
 
-const never = () => () => {}
+/** The two ends of the promise made last: one closure for all calls instead of one each. */
+const kept = { resolve: (_value: unknown): void => {}, reject: (_error: unknown): void => {} }
+function keepEnds(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+  kept.resolve = resolve
+  kept.reject = reject
+}
+
+/** A call that has to wait cannot go on using its type's buffer. */
+export function keepWords(call: Call): void {
+  if (call.words === call.type.words) call.words = call.words.slice()
+}

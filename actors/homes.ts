@@ -325,19 +325,22 @@ export class Homes {
     return this.core.slots.state[this.core.slot(hash)] === HELD ? this.make(type, hash) : -1
   }
 
-  /**
-   * As slot owner: the record of the activation that the directory names, a fresh one if there is none.
-   * If it is elsewhere, -1: it has been sent for, and `go` gets its record when it has come. `go` gets -1 if
-   * the actor has ended meanwhile: what it wanted must be judged again.
-   */
-  ownActivation(type: RuntimeType, hash: number, go: () => (row: Row) => void): Row {
+  /** As slot owner: the record of the activation that the directory names, a fresh one if there is none; -1: elsewhere. */
+  ownRow(type: RuntimeType, hash: number): Row {
     const { table } = type
     const row = table.find(hash, type.words)
     if (row < 0 || table.get(row, ENTRY) === 0) return this.make(type, hash)
-    if (table.get(row, ENTRY) === table.get(row, ACTIVATION)) return row
-    if (table.get(row, HOME) !== this.core.self) this.directory.fetch(type, row)
-    type.needAffair(row).deferred.push(go())
-    return -1
+    return table.get(row, ENTRY) === table.get(row, ACTIVATION) ? row : -1
+  }
+
+  /**
+   * As slot owner, of an actor that `ownRow` found elsewhere: sends for it. `go` gets its record when it has come, or -1 if
+   * it has ended meanwhile: what was wanted of it must be judged again.
+   */
+  whenOwn(type: RuntimeType, hash: number, go: (row: Row) => void): void {
+    const row = type.table.find(hash, type.words)
+    if (type.table.get(row, HOME) !== this.core.self) this.directory.fetch(type, row)
+    type.needAffair(row).deferred.push(go)
   }
 
   /** Turns that have waited too long end in an error: it says which actor, and that they did not run. */

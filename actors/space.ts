@@ -155,14 +155,14 @@ export class Space {
 
   /** A message of one of the actors' kinds, in its link's order. `epoch` is its sender's. */
   onMessage(from: MemberNo, kind: number, r: ByteReader, epoch: number): void {
-    const waits = kindInfo(kind)?.judged === true
-    if (waits && epoch > (this.core.view?.epoch ?? 0)) {
+    const info = kindInfo(kind)
+    if (info?.judged === true && epoch > (this.core.view?.epoch ?? 0)) {
       this.held.push({ from, kind, payload: new Uint8Array(r.bytes.subarray(r.pos, r.end)), epoch })
       return
     }
     const size = r.left
     this.dispatch(from, kind, r)
-    if (kindInfo(kind)?.credit) this.core.out.consumed(from, size)
+    if (info?.credit) this.core.out.consumed(from, size)
   }
 
   private dispatch(from: MemberNo, kind: number, r: ByteReader): void {
@@ -218,7 +218,7 @@ export class Space {
     type.readWords(r)
     const slot = core.slot(hash)
     const state = core.slots.state[slot]
-    if (state === HELD) return this.serve(kind, type, hash, r, r.bytes.subarray(start, r.end))
+    if (state === HELD) return this.serve(kind, type, hash, r, start)
     if (state === DUE) {
       const payload = new Uint8Array(r.bytes.subarray(start, r.end))
       return core.slots.whenHeld(slot, () => this.judge(kind, new ByteReader(payload)))
@@ -235,13 +235,7 @@ export class Space {
     core.out.end()
   }
 
-  private serve(
-    kind: number,
-    type: RuntimeType,
-    hash: number,
-    r: ByteReader,
-    payload: Uint8Array,
-  ): void {
+  private serve(kind: number, type: RuntimeType, hash: number, r: ByteReader, start: number): void {
     switch (kind) {
       case Kind.ACQUIRE:
         return this.directory.serveAcquire(type, hash, r)
@@ -250,11 +244,11 @@ export class Space {
       case Kind.RELEASE:
         return this.directory.serveRelease(type, hash, r)
       case Kind.CALL:
-        return this.calls.serve(type, hash, r, payload)
+        return this.calls.serve(type, hash, r, start)
       case Kind.UNTETHER:
-        return this.updates.serve(type, hash, r, payload)
+        return this.updates.serve(type, hash, r, start)
       default:
-        return this.reads.serve(type, hash, r, payload)
+        return this.reads.serve(type, hash, r, r.bytes.subarray(start, r.end))
     }
   }
 
@@ -319,10 +313,11 @@ export class Space {
 
   /** Ends what has waited too long; to be called every 100 ms or so. */
   tick(): void {
-    const before = this.core.clock.now() - this.core.limits.waitMs
+    const now = this.core.clock.now()
+    const before = now - this.core.limits.waitMs
     if (this.leaving) this.sweeps.releaseAgain()
     this.homes.timeOut(before)
-    this.calls.timeOut(before)
+    this.calls.timeOut(before, now)
     this.reads.timeOut(before)
     this.collects.timeOut(before)
   }

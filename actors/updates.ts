@@ -1,5 +1,5 @@
 import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
-import type { Call, Calls } from './calls.ts'
+import { type Call, type Calls, keepWords } from './calls.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { HASH } from './layout.ts'
@@ -74,10 +74,13 @@ export class Updates {
 
   /** The slot owner's own calls, too, queue behind its outbox (rule 12). */
   private putBehind(call: Call): boolean {
-    const { type, hash, words } = call
-    const row = type.table.find(hash, words)
+    if (this.outboxes === 0) return false
+    const { type, hash } = call
+    const row = type.table.find(hash, call.words)
     const outbox = row >= 0 ? type.affairOf(row)?.outbox : undefined
     if (!outbox) return false
+    keepWords(call)
+    const { words } = call
     outbox.entries.push({ ...call, answered: () => this.answered(type, hash, words) })
     this.markDirty(type, row, outbox)
     return true
@@ -185,19 +188,17 @@ export class Updates {
 
   // ---- the slot owner's side; the key is in `type.words` ----
 
-  serve(type: RuntimeType, hash: number, r: ByteReader, payload: Uint8Array): void {
+  serve(type: RuntimeType, hash: number, r: ByteReader, start: number): void {
     const by = r.u32()
     const batch = readBatch(type, r)
-    const again = () => {
-      const copy = new Uint8Array(payload)
-      const words = type.words.slice()
-      return (row: Row) => {
-        if (row < 0) this.judgeAgain(Kind.UNTETHER, copy)
-        else this.apply(type, row, hash, words, by, batch)
-      }
-    }
-    const row = this.homes.ownActivation(type, hash, again)
-    if (row >= 0) this.apply(type, row, hash, type.words, by, batch)
+    const row = this.homes.ownRow(type, hash)
+    if (row >= 0) return this.apply(type, row, hash, type.words, by, batch)
+    const copy = new Uint8Array(r.bytes.subarray(start, r.end))
+    const words = type.words.slice()
+    this.homes.whenOwn(type, hash, (come) => {
+      if (come < 0) this.judgeAgain(Kind.UNTETHER, copy)
+      else this.apply(type, come, hash, words, by, batch)
+    })
   }
 
   private apply(

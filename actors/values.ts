@@ -13,6 +13,8 @@ const INT = 4
 const DOUBLE = 5
 const TEXT = 6
 const PACKED = 7
+/** Whole numbers of one byte: most of those that calls carry. */
+const BYTE = 8
 
 /** UTF-16 units of a text that is written as text; a longer one costs nothing more as MessagePack. */
 const TEXT_UNITS_MAX = 1024
@@ -36,6 +38,11 @@ export function writeValue(w: ByteWriter, value: unknown): void {
 
 function writeNumber(w: ByteWriter, value: number): void {
   if ((value | 0) === value && !Object.is(value, -0)) {
+    if (value === (value << 24) >> 24) {
+      w.u8(BYTE)
+      w.u8(value & 0xff)
+      return
+    }
     w.u8(INT)
     w.i32(value)
   } else {
@@ -55,6 +62,8 @@ export function readValue(r: ByteReader): unknown {
       return false
     case TRUE:
       return true
+    case BYTE:
+      return (r.u8() << 24) >> 24
     case INT:
       return r.i32()
     case DOUBLE:
