@@ -56,7 +56,17 @@ const SIZE: Record<NumberKind, number> = { f64: 8, u32: 4, i32: 4, u16: 2, u8: 1
 /** Index into the typed array of the kind: shift of the 8-byte offset. */
 const SHIFT: Record<NumberKind, number> = { f64: 0, u32: 1, i32: 1, u16: 2, u8: 3, bool: 3 }
 
+/** By declaration and key size: instances in one process share the layout, and with it code that is warm. */
+const known = new WeakMap<Fields, Layout[]>()
+
 export function layoutOf(fields: Fields, keyWords: number): Layout {
+  const layouts = known.get(fields) ?? []
+  known.set(fields, layouts)
+  layouts[keyWords] ??= makeLayout(fields, keyWords)
+  return layouts[keyWords]
+}
+
+function makeLayout(fields: Fields, keyWords: number): Layout {
   const numbers: [string, NumberKind][] = []
   const plain: [string, Field<unknown>][] = []
   for (const [name, field] of Object.entries<Field<unknown>>(fields)) {

@@ -20,10 +20,22 @@ export interface Ref {
   readonly pause: (ms: number) => Promise<void>
 }
 
+/** The walk that runs. One at a time, from its begin to its end; so all walks share one NF, whose code is warm. */
+let current: Ref | undefined
+
+export function walking(ref: Ref | undefined): void {
+  current = ref
+}
+
+function ref(): Ref {
+  if (!current) throw new Error('no walk is running')
+  return current
+}
+
 const shape = { life: f64, log: list<number>('id') }
 
 /** The actors of a walk: each logs what is done to it, and has the oracle look at every turn. */
-function walkTypes(ref: () => Ref) {
+function walkTypes() {
   const Single = singleWriter('single', shape, {
     size: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
   })
@@ -63,31 +75,29 @@ function walkTypes(ref: () => Ref) {
 }
 
 /** A packet of a walk says its flow, its place in it, its operation's id, and how the handler is to go about it. */
-export function walkNF(ref: () => Ref) {
-  return defineNF('walk', {
-    state: walkTypes(ref),
-    onPacket(p, { flows, multis }) {
-      const view = new DataView(p.bytes.buffer, p.bytes.byteOffset + p.payloadOffset, 16)
-      const flow = view.getUint32(0)
-      const seq = view.getUint32(4)
-      const id = view.getUint32(8)
-      const way = view.getUint32(12)
-      const { oracle, pause } = ref()
-      const turn = () =>
-        flows.with(flow, (s) => {
-          oracle.turn(`flows/${flow}`, s, id)
-          oracle.inOrder(`flows/${flow}`, 0, seq)
-          oracle.end(id)
-          if (way !== 2) return forward
-          return pause(seq % 7).then(() => {
-            oracle.stillTurn(`flows/${flow}`, s, id)
-            return forward
-          })
+export const walkNF = defineNF('walk', {
+  state: walkTypes(),
+  onPacket(p, { flows, multis }) {
+    const view = new DataView(p.bytes.buffer, p.bytes.byteOffset + p.payloadOffset, 16)
+    const flow = view.getUint32(0)
+    const seq = view.getUint32(4)
+    const id = view.getUint32(8)
+    const way = view.getUint32(12)
+    const { oracle, pause } = ref()
+    const turn = () =>
+      flows.with(flow, (s) => {
+        oracle.turn(`flows/${flow}`, s, id)
+        oracle.inOrder(`flows/${flow}`, 0, seq)
+        oracle.end(id)
+        if (way !== 2) return forward
+        return pause(seq % 7).then(() => {
+          oracle.stillTurn(`flows/${flow}`, s, id)
+          return forward
         })
-      if (way !== 1) return turn()
-      // Something else is waited for before the flow's turn: order must hold all the same.
-      const before = multis.at(flow % 3).append(`multis/${flow % 3}`, 0, id + 1)
-      return before instanceof Promise ? before.then(turn) : turn()
-    },
-  })
-}
+      })
+    if (way !== 1) return turn()
+    // Something else is waited for before the flow's turn: order must hold all the same.
+    const before = multis.at(flow % 3).append(`multis/${flow % 3}`, 0, id + 1)
+    return before instanceof Promise ? before.then(turn) : turn()
+  },
+})

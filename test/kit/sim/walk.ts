@@ -2,7 +2,7 @@ import { Random } from '../../../loadgen/index.ts'
 import { build } from '../../../nf-apps/packet/index.ts'
 import { type ClusterOptions, type Faults, SimCluster, type SimNode } from './cluster.ts'
 import { type Logged, Oracle, Violation } from './oracle.ts'
-import { WITHIN_MS, walkNF } from './walk-nf.ts'
+import { WITHIN_MS, walking, walkNF } from './walk-nf.ts'
 
 export interface WalkSettings {
   readonly seed: number
@@ -96,19 +96,27 @@ export class Walk {
 
   constructor(settings: WalkSettings, onMember?: ClusterOptions['onMember']) {
     this.settings = settings
-    const pause = (ms: number) =>
-      new Promise<void>((go) => {
-        this.cluster.clock.after(ms, go)
-      })
-    const nf = walkNF(() => ({ oracle: this.oracle, pause }))
     const seen = onMember === undefined ? {} : { onMember }
-    this.cluster = new SimCluster({ ...settings, nf: () => nf, ...seen })
+    this.cluster = new SimCluster({ ...settings, nf: () => walkNF, ...seen })
     this.random = this.cluster.random
     this.oracle = new Oracle(() => this.cluster.clock.now())
   }
 
   /** Runs the walk to its end; throws at the first violation. */
   run(): WalkReport {
+    const pause = (ms: number) =>
+      new Promise<void>((go) => {
+        this.cluster.clock.after(ms, go)
+      })
+    walking({ oracle: this.oracle, pause })
+    try {
+      return this.walk()
+    } finally {
+      walking(undefined)
+    }
+  }
+
+  private walk(): WalkReport {
     const { cluster, random } = this
     const { startInstances, joins, leaves, pauses, ops } = this.settings
     for (let i = 0; i < startInstances; i++) cluster.join()
