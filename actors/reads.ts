@@ -176,8 +176,20 @@ export class Reads {
         else under.late.push(asker)
         return
       }
-      const what = { type, hash, words, method, args, cacheKey, to: 0, sentAt: 0, order: 0 }
-      this.send({ ...what, askers: [asker], late: [] })
+      const askers = [asker]
+      this.send({
+        type,
+        hash,
+        words,
+        method,
+        args,
+        cacheKey,
+        to: 0,
+        sentAt: 0,
+        order: 0,
+        askers,
+        late: [],
+      })
     })
   }
 

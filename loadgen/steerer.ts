@@ -24,6 +24,9 @@ const BATCH_BYTES_MAX = 28 * 1024
  */
 const UNDERWAY_MAX = 4096
 
+/** Room for a first batch: a receiver of few packets needs no more. */
+const FIRST_BATCH_BYTES = 2 * 1024
+
 /** What is gathered for one receiver, and how many packets it has. */
 interface Slip {
   readonly w: ByteWriter
@@ -108,7 +111,7 @@ export class Steerer {
   private writerOf(to: MemberNo): Slip {
     let slip = this.writers.get(to)
     if (!slip) {
-      slip = { w: new ByteWriter(32 * 1024), batch: undefined, underway: 0 }
+      slip = { w: new ByteWriter(FIRST_BATCH_BYTES), batch: undefined, underway: 0 }
       this.writers.set(to, slip)
     }
     return slip
@@ -134,7 +137,8 @@ export class Steerer {
     if (alive && !anyway && full) return false
     const end = slip.w.pos
     slip.w.pos = 0
-    writeHead(slip.w, { ...batch, lowUs: this.lowUs() })
+    const { id, dueMs, count } = batch
+    writeHead(slip.w, { id, dueMs, count, lowUs: this.lowUs() })
     slip.w.pos = end
     this.o.out.begin(to, Kind.PACKETS).raw(slip.w.written())
     this.o.out.end()

@@ -292,8 +292,13 @@ export class SimCluster {
   // ---- packets ----
 
   /** Hands a packet to one of the sources: always the same for a flow whose order is to hold. */
-  send(bytes: Uint8Array, timeUs = this.clock.now() * 1000, source = 0): void {
-    this.feeds[source % this.feeds.length]!.send(bytes, timeUs)
+  send(
+    bytes: Uint8Array,
+    timeUs = this.clock.now() * 1000,
+    source = 0,
+    hash = hashOf(bytes),
+  ): void {
+    this.feeds[source % this.feeds.length]!.send(bytes, timeUs, hash)
   }
 
   /** Every packet has its verdict, and every member is where it wants to be. */
@@ -314,6 +319,13 @@ export class SimCluster {
   }
 }
 
+/** What steers a packet: the hash of its flow. */
+export function hashOf(bytes: Uint8Array): number {
+  const { length } = bytes
+  const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, 0, 0, 0, 0)
+  return steeringHash(packet)
+}
+
 /** A source with the packets that it has no room for yet. */
 class Feed {
   readonly source: Source
@@ -324,10 +336,8 @@ class Feed {
     source.onRoom = () => this.offer()
   }
 
-  send(bytes: Uint8Array, timeUs: number): void {
-    const { length } = bytes
-    const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, 0, 0, 0, 0)
-    this.outbox.push({ bytes, hash: steeringHash(packet), timeUs })
+  send(bytes: Uint8Array, timeUs: number, hash: number): void {
+    this.outbox.push({ bytes, hash, timeUs })
     this.offer()
   }
 

@@ -10,6 +10,7 @@ import {
 } from '../../../actors/index.ts'
 import { defineNF, forward } from '../../../nf-apps/index.ts'
 import type { Oracle } from './oracle.ts'
+import { readWalkPacket } from './walk-packet.ts'
 
 /** How long a stale value may be old in a walk (ms of virtual time). */
 export const WITHIN_MS = 20
@@ -78,11 +79,7 @@ function walkTypes() {
 export const walkNF = defineNF('walk', {
   state: walkTypes(),
   onPacket(p, { flows, multis }) {
-    const view = new DataView(p.bytes.buffer, p.bytes.byteOffset + p.payloadOffset, 16)
-    const flow = view.getUint32(0)
-    const seq = view.getUint32(4)
-    const id = view.getUint32(8)
-    const way = view.getUint32(12)
+    const { flow, seq, id, way } = readWalkPacket(p)
     const { oracle, pause } = ref()
     const turn = () =>
       flows.with(flow, (s) => {

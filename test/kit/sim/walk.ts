@@ -1,8 +1,8 @@
 import { Random } from '../../../loadgen/index.ts'
-import { build } from '../../../nf-apps/packet/index.ts'
 import { type ClusterOptions, type Faults, SimCluster, type SimNode } from './cluster.ts'
 import { type Logged, Oracle, Violation } from './oracle.ts'
 import { WITHIN_MS, walking, walkNF } from './walk-nf.ts'
+import { walkPacket } from './walk-packet.ts'
 
 export interface WalkSettings {
   readonly seed: number
@@ -287,15 +287,8 @@ export class Walk {
       const id = this.ids - 1
       this.begin(id, 0, `packet ${seq}`, `flows/${flow}`)
       const way = Math.floor(this.random.unit() * 4)
-      const payload = new Uint8Array(16)
-      const view = new DataView(payload.buffer)
-      view.setUint32(0, flow)
-      view.setUint32(4, seq)
-      view.setUint32(8, id)
-      view.setUint32(12, way)
-      const udp = build.udp({ srcPort: 1000 + flow * 17, dstPort: 53 }, payload)
-      const ends = { src: '10.0.0.1', dst: `10.0.0.${flow + 2}` }
-      this.cluster.send(build.ethernet({}, build.ipv4(ends, udp)), undefined, flow)
+      const { bytes, hash } = walkPacket({ flow, seq, id, way })
+      this.cluster.send(bytes, undefined, flow, hash)
     }
   }
 
