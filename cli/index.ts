@@ -4,5 +4,5 @@ export { Instance, type InstancePorts, type InstanceReport } from './instance.ts
 export { joinInstance, joinSource } from './join.ts'
 export type { Member, MemberPorts } from './member.ts'
 export type { RunReport } from './report.ts'
-export type { ClusterSettings } from './settings.ts'
+export { type ClusterSettings, nfOf } from './settings.ts'
 export { Source, type SourceOptions } from './source.ts'

@@ -33,6 +33,11 @@ async function importNF(file: string): Promise<NF> {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error)
     throw new RehomeError('bad-argument', `${file} cannot be loaded: ${why}`)
   }
+  return nfOf(module, file)
+}
+
+/** The default, or the only, NF that a module exports. */
+export function nfOf(module: Record<string, unknown>, file: string): NF {
   const found = [module.default, ...Object.values(module)].find(isNF)
   if (!found) throw new RehomeError('bad-argument', `${file} exports no NF (defineNF)`)
   return found

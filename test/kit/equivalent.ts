@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import type { NF, OptionValues, StateMap } from '../../nf-apps/index.ts'
 import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
+import { nfRealms } from './realm/realm.ts'
+import { type Failing, shrink } from './shrink.ts'
 import { type Faults, simCluster } from './sim/cluster.ts'
 import { inMacrotask } from './sim/microtasks.ts'
 import { Solo } from './solo.ts'
@@ -42,37 +44,69 @@ export class NotEquivalent extends Error {
  * through one instance without an actor runtime, and compares the NF's results. Throws `NotEquivalent` with the shortest
  * script that it found.
  *
- * Give a function that makes the NF, and each instance gets its own: so state that is kept outside actors shows.
+ * Give the NF's module (its URL or path) and each instance loads it for itself, with the modules that it
+ * imports, so that state kept outside actors shows, as it will on machines of their own. A function that makes the NF does the
+ * same for what lies inside that function.
  */
 export async function expectEquivalent(
-  nf: AnyNF | (() => AnyNF),
+  nf: AnyNF | (() => AnyNF) | URL | string,
   o: EquivalentOptions = {},
 ): Promise<void> {
-  const make = typeof nf === 'function' ? nf : () => nf
-  const script = o.script ?? scripts()
-  const input = fc.tuple(script, fc.nat(0x7fff_ffff))
+  const input = fc.tuple(o.script ?? scripts(), fc.nat(0x7fff_ffff))
+  const tryOut = async (steps: readonly Step[], seed: number) => {
+    const next = await copiesOf(nf, steps)
+    const alone = await onOne(next(), steps, o)
+    return firstDifference(alone, await inMacrotask(() => onMany(next, steps, seed, o)))
+  }
+  let failing: (Failing & { seed: number }) | undefined
   const property = fc.asyncProperty(input, async ([steps, seed]) => {
-    const alone = await onOne(make(), steps, o)
-    const together = await inMacrotask(() => onMany(make, steps, seed, o))
-    const difference = firstDifference(alone, together)
-    if (difference) throw new Error(difference)
+    const what = await tryOut(steps, seed)
+    if (what !== undefined) failing = { steps, seed, what }
+    return what === undefined
   })
   const seed = o.seed === undefined ? {} : { seed: o.seed }
-  const details = await fc.check(property, { numRuns: o.runs ?? 50, ...seed })
+  const details = await fc.check(property, { numRuns: o.runs ?? 50, endOnFailure: true, ...seed })
   if (!details.failed) return
-  const steps = details.counterexample?.[0]?.[0] ?? []
-  const { errorInstance } = details
-  const what = errorInstance instanceof Error ? errorInstance.message : String(errorInstance)
+  if (!failing) throw details.errorInstance
+  const { seed: own } = failing
+  const how = { paceMs: o.paceMs ?? PACE_MS, plain: o.script === undefined }
+  const { what, steps } = await shrink(
+    failing,
+    async (s) => {
+      // A short script hits what it shows less often: it gets some more throws of the dice.
+      for (let more = s.length <= SHORT_STEPS ? THROWS : 1; more > 0; more--) {
+        const what = await tryOut(s, own + more - 1)
+        if (what !== undefined) return what
+      }
+      return undefined
+    },
+    how,
+  )
   throw new NotEquivalent(what, steps, details.seed)
 }
 
-function firstDifference(alone: readonly string[], together: readonly string[]): string {
+/** Makes the NF of one instance after the other. */
+async function copiesOf(
+  nf: AnyNF | (() => AnyNF) | URL | string,
+  steps: readonly Step[],
+): Promise<() => AnyNF> {
+  if (typeof nf === 'function') return nf
+  if (typeof nf !== 'string' && !(nf instanceof URL)) return () => nf
+  const joins = steps.filter((step) => step.do === 'join').length
+  // One alone, one to begin with, the source of packets, its options, and those that join.
+  return nfRealms(nf, 4 + Math.min(joins, INSTANCES_MAX))
+}
+
+function firstDifference(
+  alone: readonly string[],
+  together: readonly string[],
+): string | undefined {
   const at = Math.max(alone.length, together.length)
   for (let i = 0; i < at; i++) {
     if (alone[i] === together[i]) continue
     return `one instance: ${alone[i] ?? '(no more)'}\nseveral:      ${together[i] ?? '(no more)'}`
   }
-  return ''
+  return undefined
 }
 
 /** Packet time of a script's packets: a tenth of a second apart, so that timers come into play (µs). */
@@ -111,7 +145,7 @@ function onMany(
     if (step.do === 'packet') cluster.send(frameOf(step.packet), index++ * STEP_US)
     else if (step.do === 'join' && cluster.nodes.length < INSTANCES_MAX) cluster.join()
     else if (step.do === 'leave') cluster.leave()
-    cluster.pass(step.do === 'wait' ? step.ms : (o.paceMs ?? 0.3))
+    cluster.pass(step.do === 'wait' ? step.ms : (o.paceMs ?? PACE_MS))
   }
   cluster.heal()
   cluster.until(() => cluster.settled, 'every packet has its verdict')
@@ -120,3 +154,6 @@ function onMany(
 }
 
 const INSTANCES_MAX = 8
+const SHORT_STEPS = 10
+const THROWS = 4
+const PACE_MS = 0.3

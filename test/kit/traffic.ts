@@ -59,7 +59,7 @@ export function frameOf({ flow, back, what, bytes }: ScriptPacket): Uint8Array {
 
 /** One line of a script, for people. */
 export function told(step: Step): string {
-  if (step.do === 'wait') return `wait ${step.ms} ms`
+  if (step.do === 'wait') return `wait ${Number(step.ms.toFixed(1))} ms`
   if (step.do !== 'packet') return `an instance ${step.do === 'join' ? 'joins' : 'leaves'}`
   const { flow, back, what, bytes } = step.packet
   const size = what === 'udp' || what === 'data' ? ` ${bytes} B` : ''
