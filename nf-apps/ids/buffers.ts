@@ -30,6 +30,7 @@ export type BufferName =
   | 'http_content_len'
   | 'http_location'
   | 'http_server'
+  | 'http_response_body'
   | 'file_data'
 
 export interface BufferInfo {
@@ -71,6 +72,7 @@ export const BUFFERS: Readonly<Record<BufferName, BufferInfo>> = {
   http_content_len: either,
   http_location: response,
   http_server: response,
+  http_response_body: { ...response, body: true },
   file_data: { ...either, body: true },
 }
 
@@ -109,8 +111,8 @@ export const STICKY: Readonly<Record<string, BufferName>> = {
   http_start: 'http_start',
   'http.cookie': 'http_cookie',
   'http.request_body': 'http_client_body',
-  'http.response_body': 'file_data',
-  http_server_body: 'file_data',
+  'http.response_body': 'http_response_body',
+  http_server_body: 'http_response_body',
   'http.stat_code': 'http_stat_code',
   'http.stat_msg': 'http_stat_msg',
   'http.user_agent': 'http_user_agent',

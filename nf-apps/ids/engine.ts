@@ -1,4 +1,14 @@
-import { Packet, PROTO_TCP } from '../packet/index.ts'
+import {
+  Packet,
+  PROTO_ESP,
+  PROTO_ICMP,
+  PROTO_ICMPV6,
+  PROTO_SCTP,
+  PROTO_TCP,
+  PROTO_UDP,
+  TCP_ACK,
+  TCP_SYN,
+} from '../packet/index.ts'
 import { Applications } from './applications.ts'
 import type { BufferName } from './buffers.ts'
 import { BUFFERS } from './buffers.ts'
@@ -84,7 +94,7 @@ export class Engine {
       this.flush(f)
       resetFlow(f)
     }
-    if (f.lastUs === 0) f.clientIsSource = forward
+    if (f.lastUs === 0) f.clientIsSource = forward !== (this.midstream && isAnswer(p))
     f.lastUs = p.clockUs
     f.lastIndex = p.index
     const toServer = forward === f.clientIsSource
@@ -217,12 +227,12 @@ export class Engine {
   private addressRules(p: Packet, direction: Direction): void {
     const tried = direction === TO_SERVER ? TRIED_TO_SERVER : TRIED_TO_CLIENT
     const f = this.flow
-    if ((f.seen & tried) !== 0) return
+    if ((f.seen & tried) !== 0 && isOfFlow(p)) return
     f.seen |= tried
     const protocol = protocolOf(p)
     for (const s of this.rules.addressRules) {
       if (!protocolFits(s, protocol) || !this.headerFits(s, p)) continue
-      this.matched(s, direction)
+      this.matched(s, direction, true)
     }
   }
 
@@ -234,13 +244,14 @@ export class Engine {
     if (where === undefined) return
     if (s.flow.stream === 'only' && where !== 'stream') return
     if (s.flow.stream === 'no' && where === 'stream') return
-    this.matched(s, direction)
+    const ofHttpOnly = s.protocol === 'http' && s.payload.length === 0 && s.tests.length === 0
+    this.matched(s, direction, where === 'stream' || ofHttpOnly)
   }
 
   private tryStream(s: Signature, p: Packet, direction: Direction): void {
     if (!s.payloadOn.stream || s.flow.stream === 'no') return
     if (!this.flowFits(s) || !this.headerFits(s, p) || !this.flowbitsFit(s)) return
-    if (this.blocksFit(s)) this.matched(s, direction)
+    if (this.blocksFit(s)) this.matched(s, direction, true)
   }
 
   private payloadFits(s: Signature, p: Packet): 'packet' | 'stream' | undefined {
@@ -275,7 +286,7 @@ export class Engine {
       if (needsBody(s) !== (message.body !== undefined)) continue
       if (!this.flowFits(s) || !this.headerFits(s, view) || !this.flowbitsFit(s)) continue
       if (s.tests.some((test) => !test(this.packet)) || !this.buffersFit(s, get)) continue
-      if (s.payload.length === 0 || this.rawFits(s, direction)) this.matched(s, direction)
+      if (s.payload.length === 0 || this.rawFits(s, direction)) this.matched(s, direction, true)
     }
   }
 
@@ -300,6 +311,7 @@ export class Engine {
   }
 
   private flowFits(s: Signature): boolean {
+    if (s.protocol === 'http' && this.flow.app !== APP_HTTP) return false
     if (s.flow.established !== undefined && s.flow.established !== this.established) return false
     return s.flow.fragment === undefined || s.flow.fragment === 'no'
   }
@@ -334,17 +346,18 @@ export class Engine {
     return true
   }
 
-  private matched(s: Signature, direction: Direction): void {
+  /** `ofFlow`: what matched is more than one packet's, so that what the rule decides holds for the flow. */
+  private matched(s: Signature, direction: Direction, ofFlow: boolean): void {
     const f = this.flow
     const turned = ((direction === TO_SERVER) === f.clientIsSource) !== isForward(this.packet)
     for (const { action, names } of s.flowbitActions) {
       for (const name of names) setBit(f, name, action)
     }
     if (this.passed) return
+    if (ofFlow && s.action !== 'alert' && s.action !== 'log') f.passed = true
     if (s.action === 'pass') {
       this.passed = true
-      f.passed = true
-      this.hits.push({ signature: s, turned })
+      this.hits = ofFlow ? [{ signature: s, turned }] : []
       return
     }
     if (s.noAlert || this.hits.length >= ALERTS_PER_PACKET_MAX) return
@@ -375,6 +388,20 @@ function protocolFits(s: Signature, protocol: number): boolean {
   return s.protocol === 'ip' || NUMBERS[s.protocol] === protocol
 }
 const NUMBERS = { tcp: 0, http: 0, udp: 1, icmp: 2 } as const
+
+const SYN_ACK = TCP_SYN | TCP_ACK
+
+/** The second packet of a handshake whose first was not seen. */
+function isAnswer(p: Packet): boolean {
+  return p.ipProtocol === PROTO_TCP && p.l4Offset >= 0 && (p.flags & SYN_ACK) === SYN_ACK
+}
+
+const OF_FLOWS = new Set([PROTO_ICMP, PROTO_TCP, PROTO_UDP, PROTO_ESP, PROTO_ICMPV6, PROTO_SCTP])
+
+/** Other protocols have no flows: each packet is looked at as if it were the first. */
+function isOfFlow(p: Packet): boolean {
+  return OF_FLOWS.has(p.ipProtocol) && !p.isFragment
+}
 
 /** Whether a packet goes from its symmetric flow's source. */
 function isForward(p: Packet): boolean {

@@ -25,7 +25,7 @@ const flowFields = {
   clientIsSource: bool,
   seen: u8,
   app: u8,
-  /** Rules no longer look at it: a pass rule has matched. */
+  /** Rules no longer look at it: one that lets pass or drops has matched. */
   passed: bool,
   /** Nothing readable is to come. */
   encrypted: bool,

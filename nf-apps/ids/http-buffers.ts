@@ -25,6 +25,7 @@ export class HttpBuffers {
     const { message } = this
     if (name === 'file_data') return nonEmpty(message.body)
     if (name === 'http_client_body') return message.isRequest ? nonEmpty(message.body) : undefined
+    if (name === 'http_response_body') return message.isRequest ? undefined : nonEmpty(message.body)
     const text = this.firstLine(name) ?? this.ofHeaders(name)
     return text === undefined ? undefined : bytesOf(text)
   }

@@ -24,7 +24,9 @@ const IPIP = 4
 const IPV6_IN_IP = 41
 const GRE = 47
 const VXLAN_PORT = 4789
-const VXLAN_HEADER = 8
+const GENEVE_PORT = 6081
+/** Of VXLAN all, of Geneve the part of fixed length. */
+const UDP_TUNNEL_HEADER = 8
 
 /** The packet that this one carries; undefined if it is no tunnel. */
 export function carried(p: Packet, depth: number): Packet | undefined {
@@ -36,13 +38,31 @@ export function carried(p: Packet, depth: number): Packet | undefined {
     case GRE:
       return gre(p)
     case PROTO_UDP:
-      if (p.dstPort !== VXLAN_PORT || p.payloadLength <= VXLAN_HEADER) return undefined
-      return (p.bytes[p.payloadOffset]! & 0x08) === 0
-        ? undefined
-        : load(p, p.payloadOffset + VXLAN_HEADER, LINK_ETHERNET)
+      if (p.payloadLength <= UDP_TUNNEL_HEADER) return undefined
+      if (p.dstPort === VXLAN_PORT) return vxlan(p)
+      return p.dstPort === GENEVE_PORT || p.srcPort === GENEVE_PORT ? geneve(p) : undefined
     default:
       return undefined
   }
+}
+
+function vxlan(p: Packet): Packet | undefined {
+  const at = p.payloadOffset
+  const named = (p.bytes[at]! & 0x08) !== 0
+  return named ? load(p, at + UDP_TUNNEL_HEADER, LINK_ETHERNET) : undefined
+}
+
+/** RFC 8926: version, length of the options in words, flags, what is inside, network, options. */
+function geneve(p: Packet): Packet | undefined {
+  const { bytes, payloadOffset: at } = p
+  if (bytes[at]! >>> 6 !== 0) return undefined
+  const inside = at + UDP_TUNNEL_HEADER + 4 * (bytes[at]! & 0x3f)
+  return byEtherType(p, inside, (bytes[at + 2]! << 8) | bytes[at + 3]!)
+}
+
+function byEtherType(p: Packet, at: number, type: number): Packet | undefined {
+  if (type === 0x0800 || type === 0x86dd) return load(p, at, LINK_RAW)
+  return type === 0x6558 ? load(p, at, LINK_ETHERNET) : undefined
 }
 
 function gre(p: Packet): Packet | undefined {
@@ -57,9 +77,7 @@ function gre(p: Packet): Packet | undefined {
   if ((flags & 0x10) !== 0) header += 4
   if (version === 1 && (bytes[at + 1]! & 0x80) !== 0) header += 4
   if (at + header >= end) return undefined
-  if (protocol === 0x0800 || protocol === 0x86dd) return load(p, at + header, LINK_RAW)
-  if (protocol === 0x6558) return load(p, at + header, LINK_ETHERNET)
-  return protocol === 0x880b ? ppp(p, at + header) : undefined
+  return protocol === 0x880b ? ppp(p, at + header) : byEtherType(p, at + header, protocol)
 }
 
 /** PPP's protocol number, compressed or not, behind an optional address and control. */

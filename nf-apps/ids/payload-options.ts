@@ -119,7 +119,7 @@ const PCRE_BUFFERS: Readonly<Record<string, string>> = {
   M: 'http_method',
   C: 'http_cookie',
   P: 'http_client_body',
-  Q: 'file_data',
+  Q: 'http_response_body',
   Y: 'http_stat_msg',
   S: 'http_stat_code',
   V: 'http_user_agent',

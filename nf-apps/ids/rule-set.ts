@@ -76,7 +76,7 @@ class PatternGroup {
 
 /** Behind the last byte that a content can match at. */
 function reach(c: Content): number {
-  const placed = c.distance === undefined && c.within === undefined
+  const placed = c.distance === undefined && c.within === undefined && typeof c.offset === 'number'
   if (!placed || typeof c.depth !== 'number' || c.depth === 0) return Number.POSITIVE_INFINITY
   return c.depth
 }

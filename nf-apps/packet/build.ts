@@ -335,6 +335,10 @@ export function frame(linkType: number, part: Part): Uint8Array {
       return join(Uint8Array.of(part.type === n.ETHER_IPV4 ? 2 : 30, 0, 0, 0), part.bytes)
     case n.LINK_LOOP:
       return join(Uint8Array.of(0, 0, 0, part.type === n.ETHER_IPV4 ? 2 : 24), part.bytes)
+    case n.LINK_PPP:
+      return join(Uint8Array.of(0xff, 3, 0, part.type === n.ETHER_IPV4 ? 0x21 : 0x57), part.bytes)
+    case n.LINK_CHDLC:
+      return join(Uint8Array.of(0x0f, 0, part.type >>> 8, part.type & 255), part.bytes)
     default:
       return part.bytes
   }

@@ -5,9 +5,14 @@ export const LINK_ETHERNET = 1
 /** Raw IP by the DLT numbers of some BSDs: files carry them although 101 is the right number. */
 export const LINK_RAW_BSD = 12
 export const LINK_RAW_OPENBSD = 14
+export const LINK_PPP = 9
 export const LINK_RAW = 101
+export const LINK_CHDLC = 104
 export const LINK_LOOP = 108
 export const LINK_COOKED = 113
+/** Raw IP of the version that the number names. */
+export const LINK_IPV4 = 228
+export const LINK_IPV6 = 229
 export const LINK_COOKED2 = 276
 
 export const ETHER_IPV4 = 0x0800
@@ -36,6 +41,7 @@ export const PROTO_AH = 51
 export const PROTO_ICMPV6 = 58
 export const PROTO_NONE = 59
 export const PROTO_DESTINATION = 60
+export const PROTO_SCTP = 132
 
 export const TCP_FIN = 0x01
 export const TCP_SYN = 0x02

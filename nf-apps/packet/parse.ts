@@ -27,6 +27,8 @@ function parseLink(p: Packet, at: number): number {
     case n.LINK_RAW:
     case n.LINK_RAW_BSD:
     case n.LINK_RAW_OPENBSD:
+    case n.LINK_IPV4:
+    case n.LINK_IPV6:
       return parseByVersion(p, at)
     case n.LINK_COOKED:
       return parseCooked(p, at)
@@ -35,6 +37,10 @@ function parseLink(p: Packet, at: number): number {
     case n.LINK_NULL:
     case n.LINK_LOOP:
       return parseLoopback(p, at)
+    case n.LINK_PPP:
+      return parsePpp(p, at)
+    case n.LINK_CHDLC:
+      return parseChdlc(p, at)
     default:
       return n.BAD_LINK_TYPE
   }
@@ -66,6 +72,21 @@ function parseLoopback(p: Packet, at: number): number {
   const family = u16(b, at) === 0 ? u16(b, at + 2) : b[at]! | (b[at + 1]! << 8)
   const v6 = family === 10 || family === 24 || family === 28 || family === 30
   return parseNetwork(p, family === 2 ? n.ETHER_IPV4 : v6 ? n.ETHER_IPV6 : 0, at + 4)
+}
+
+/** Address and control (RFC 1662), which some leave out, then PPP's own number of the protocol. */
+function parsePpp(p: Packet, at: number): number {
+  const framed = p.end - at >= 2 && u16(p.bytes, at) === 0xff03
+  if (framed) at += 2
+  if (p.end - at < 2) return n.BAD_LINK_TRUNCATED
+  const protocol = u16(p.bytes, at)
+  const ip = protocol === 0x0021 ? n.ETHER_IPV4 : protocol === 0x0057 ? n.ETHER_IPV6 : 0
+  return parseNetwork(p, ip, at + 2)
+}
+
+function parseChdlc(p: Packet, at: number): number {
+  if (p.end - at < 4) return n.BAD_LINK_TRUNCATED
+  return parseNetwork(p, u16(p.bytes, at + 2), at + 4)
 }
 
 function parseByVersion(p: Packet, at: number): number {

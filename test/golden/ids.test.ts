@@ -7,7 +7,7 @@ import { idsPeer } from '../kit/index.ts'
 
 const { communityAgreement, communityCaptures, ruleTest, ruleTests, summary } = idsPeer
 const data = join(fileURLToPath(new URL('../..', import.meta.url)), '../shared/data')
-const tests = ruleTests(data)
+const tests = ruleTests(join(data, 'rules'))
 const captures = communityCaptures(data)
 const rules = join(data, 'community.rules')
 if (tests.length === 0) console.log(`not compared: no rule tests in ${data}`)
@@ -15,7 +15,7 @@ if (captures.length === 0) console.log(`not compared: no alerts of Suricata in $
 
 describe.runIf(tests.length > 0)('published rule tests', () => {
   it.each(tests)('%s: the same rules as often', async (name) => {
-    expect(await ruleTest(data, name)).toEqual([])
+    expect(await ruleTest(join(data, 'rules', name))).toEqual([])
   })
 })
 

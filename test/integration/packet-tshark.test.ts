@@ -196,6 +196,8 @@ describe.runIf(tshark)('tshark reads what is built, and finds its checksums righ
     pk.LINK_COOKED2,
     pk.LINK_NULL,
     pk.LINK_LOOP,
+    pk.LINK_PPP,
+    pk.LINK_CHDLC,
   ]
   it.each(links)('over link type %i', async (linkType) => {
     const directory = mkdtempSync(join(tmpdir(), 'rehome-packet-'))

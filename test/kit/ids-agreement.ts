@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { RehomeError } from '../../bus/index.ts'
 import { ids } from '../../nf-apps/ids/index.ts'
 import type { OptionValues } from '../../nf-apps/index.ts'
 import { packetsOf } from './prads-agreement.ts'
@@ -35,25 +36,28 @@ interface Expected {
 }
 
 /** Rule tests: folders with rules, a capture and what Suricata makes of them. */
-export function ruleTests(data: string): string[] {
-  return subfolders(join(data, 'rules')).filter((name) =>
-    existsSync(join(data, 'rules', name, 'expected.json')),
-  )
+export function ruleTests(folder: string): string[] {
+  return subfolders(folder).filter((name) => existsSync(join(folder, name, 'expected.json')))
 }
 
 /** By rule, what is expected and what comes, where the two differ. */
-export async function ruleTest(data: string, name: string): Promise<string[]> {
-  const folder = join(data, 'rules', name)
+export async function ruleTest(folder: string): Promise<string[]> {
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as {
     alerts: Expected[]
   }
   const want = count(expected.alerts.map((a) => `${a.gid ?? 1}:${a.sid}`))
-  const lines = await run(join(folder, 'input.pcap'), join(folder, 'test.rules'))
+  const lines = await run(join(folder, 'input.pcap'), join(folder, 'test.rules')).catch(silence)
   const got = count(lines.map((line) => `${line.alert.gid}:${line.alert.signature_id}`))
   const rules = [...new Set([...want.keys(), ...got.keys()])].sort()
   return rules
     .filter((rule) => want.get(rule) !== got.get(rule))
     .map((rule) => `${rule}: ${want.get(rule) ?? 0} expected, ${got.get(rule) ?? 0} raised`)
+}
+
+/** Of a file whose rules are all refused no alert comes. */
+function silence(error: unknown): Line[] {
+  if (error instanceof RehomeError) return []
+  throw error
 }
 
 /** Captures that Suricata has run over with the community rules, all of them switched on. */

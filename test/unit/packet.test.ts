@@ -36,6 +36,10 @@ describe('links', () => {
     pk.LINK_COOKED2,
     pk.LINK_NULL,
     pk.LINK_LOOP,
+    pk.LINK_PPP,
+    pk.LINK_CHDLC,
+    pk.LINK_IPV4,
+    pk.LINK_IPV6,
   ]
   it.each(links)('finds IPv4 and IPv6 over link type %i', (link) => {
     const p = parse(build.frame(link, web4), link)
