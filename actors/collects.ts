@@ -68,7 +68,8 @@ export class Collects {
     since: number,
   ): void {
     const { core } = this
-    const instances = core.view?.members.filter((m) => m.role === 'instance') ?? []
+    const role = core.model === 'remote-only' ? 'store' : 'instance'
+    const instances = core.view?.members.filter((m) => m.role === role) ?? []
     const id = core.nextRequest()
     const owed = new Set(instances.map((m) => m.no))
     const counts = { found: 0, expected: 0, slots: 0, epochs: new Set<number>() }

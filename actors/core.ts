@@ -13,8 +13,12 @@ import type { Row } from './table.ts'
 
 /** How the actors of an NF are spread: see DESIGN, "affinity". */
 export type PlacementKind = 'aligned' | 'spread'
-/** Where state lives: in the shared space, or (the traditional NF) in each instance alone. */
-export type StateModel = 'shared' | 'local-only'
+/**
+ * Where state lives: in the shared space; (the traditional NF) in each instance alone; in a store, every access
+ * to it a message; or with its packets, moved in bulk while these are stopped.
+ */
+export const stateModels = ['shared', 'local-only', 'remote-only', 'stop-and-sync'] as const
+export type StateModel = (typeof stateModels)[number]
 
 /** Figures of an instance's actors; all count from its start. */
 export interface SpaceStats {
@@ -86,6 +90,10 @@ export class Core {
     expired: 0,
   }
   view: View | undefined
+  /** The member that has all actors, under `remote-only`; 0: none has joined. */
+  store: MemberNo = 0
+  /** Actors and tokens may be fetched behind the packets: not before these are stopped, under `stop-and-sync`. */
+  mayMove = true
   /** Packet time (µs) of the packet that is being handled: what expiry goes by. */
   packetUs = 0
   /** A turn is running: no other may begin inside it (rule 20). */
@@ -116,7 +124,17 @@ export class Core {
   /** Writes the key's words into the type's buffer; answers the hash that places it. */
   address(type: RuntimeType, key: unknown): number {
     const hash = type.key.write(key, type.words)
-    return this.spread ? mix(hash ^ SPREAD_SALT) : hash
+    return this.spread && !this.isWithPackets(type) ? mix(hash ^ SPREAD_SALT) : hash
+  }
+
+  /** Under `stop-and-sync` the state of a flow is where its packets are, wherever else keys are spread. */
+  private isWithPackets(type: RuntimeType): boolean {
+    return this.model === 'stop-and-sync' && type.writers === 'single'
+  }
+
+  /** Whether actors have homes and slots owners that change with the view. */
+  get hasMoves(): boolean {
+    return this.model === 'shared' || this.model === 'stop-and-sync'
   }
 
   slot(hash: number): number {
@@ -125,6 +143,7 @@ export class Core {
   owner(hash: number): MemberNo {
     const { view } = this
     if (!view) throw new RehomeError('not-ready', 'this instance has no view yet')
+    if (this.model === 'remote-only') return this.store
     return view.owner[this.slot(hash)]!
   }
 

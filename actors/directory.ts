@@ -110,7 +110,7 @@ export class Directory {
   private fetchSlot(slot: number): void {
     if (this.core.slots.state[slot] !== HELD) return
     for (const type of this.core.types) {
-      if (type.writers !== 'multi') continue
+      if (type.writers !== 'multi' && this.core.model !== 'stop-and-sync') continue
       for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
         const home = type.table.get(row, HOME)
         if (home !== 0 && home !== this.core.self) this.fetch(type, row)
@@ -125,6 +125,7 @@ export class Directory {
 
   /** Fetches some multi-writer actors of slots that have come; the others when these are here. */
   step(): void {
+    if (!this.core.mayMove) return
     this.core.slots.drain()
     while (this.toFetch.length > 0 && this.fetching < FETCHES_MAX) {
       this.fetchSlot(this.toFetch.pop()!)
@@ -133,5 +134,10 @@ export class Directory {
 
   get idle(): boolean {
     return this.fetching === 0
+  }
+
+  /** All that is to be fetched has come. */
+  get settled(): boolean {
+    return this.idle && this.toFetch.length === 0
   }
 }

@@ -7,7 +7,7 @@ import type { Turns } from './turns.ts'
 import type { Updates } from './updates.ts'
 
 interface Parts {
-  readonly turns: Turns
+  readonly turns: Pick<Turns, 'turn' | 'remove'>
   readonly calls: Calls
   readonly updates: Updates
   readonly reads: Reads

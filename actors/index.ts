@@ -1,6 +1,12 @@
 export { RehomeError } from '../bus/index.ts'
 export { hashWords, mix } from '../placement/index.ts'
-export type { Limits, PlacementKind, SpaceStats, StateModel } from './core.ts'
+export {
+  type Limits,
+  type PlacementKind,
+  type SpaceStats,
+  type StateModel,
+  stateModels,
+} from './core.ts'
 export * from './define.ts'
 export * from './fields.ts'
 export * from './keys.ts'

@@ -94,7 +94,12 @@ export class Reads {
     const cacheKey = this.cacheKey(type, hash, method, args)
     const cached = this.cache.get(cacheKey)
     const oldest = core.clock.now() - method.withinMs
-    if (cached && cached.sentAt >= oldest && this.isGood(type, hash, cached)) {
+    if (
+      cached &&
+      core.model !== 'remote-only' &&
+      cached.sentAt >= oldest &&
+      this.isGood(type, hash, cached)
+    ) {
       core.stats.staleHits++
       return cached.value
     }

@@ -56,6 +56,8 @@ export interface Outbox {
   unanswered: number
   to: MemberNo
   dirty: boolean
+  /** As many updates as may wait for one actor. */
+  full: boolean
 }
 
 /** What goes on with one actor here, beyond lying still. Most actors have none. */
@@ -82,6 +84,8 @@ export interface Affair {
   due: number
   /** The activation that was offered by RELEASE. */
   released: number
+  /** Of a store: who has the state for a turn; 0: nobody. */
+  lentTo: MemberNo
 }
 
 /** One actor type of the running NF: its table, methods and bytes. */
@@ -172,6 +176,7 @@ export class RuntimeType {
       outbox: undefined,
       due: 0,
       released: 0,
+      lentTo: 0,
     }
     const at = this.freeAffairs.pop() ?? this.affairs.length
     this.affairs[at] = affair

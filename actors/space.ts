@@ -23,6 +23,8 @@ import { Directory } from './directory.ts'
 import { handleOf } from './handles.ts'
 import { Homes } from './homes.ts'
 import { ACTIVATION, ENTRY } from './layout.ts'
+import { Lender } from './lender.ts'
+import { Loans } from './loans.ts'
 import { Reads } from './reads.ts'
 import { RuntimeType } from './runtime-type.ts'
 import { Sweeps } from './sweeps.ts'
@@ -38,6 +40,8 @@ export interface SpaceOptions {
   readonly slotBits: number
   readonly placement?: PlacementKind
   readonly model?: StateModel
+  /** This member has all actors, and lends them to the others' turns: the store of `remote-only`. */
+  readonly isStore?: boolean
   readonly limits?: Partial<Limits>
 }
 
@@ -76,6 +80,8 @@ export class Space {
   private readonly updates: Updates
   private readonly reads: Reads
   private readonly collects: Collects
+  private readonly loans: Loans
+  private readonly lender: Lender
   /**
    * Messages that need a view that we do not have yet, in order. A sender's epochs never fall, so what it sends after
    * one of these waits too (rule 19).
@@ -86,12 +92,13 @@ export class Space {
   constructor(o: SpaceOptions) {
     const limits = { ...defaultLimits, ...o.limits }
     const { self, out, clock, slotBits, placement = 'aligned', model = 'shared' } = o
+    const isStore = o.isStore === true
     const types = Object.entries(o.types).map(
       ([name, keyed], id) => new RuntimeType(id, name, keyed, { slotBits, ...limits }),
     )
     const entries = { give: this.giveEntries.bind(this), take: this.takeEntries.bind(this) }
     const slots = new Slots({ self, slotBits, out, entries })
-    if (model === 'local-only') slots.holdAll()
+    if (model === 'local-only' || isStore) slots.holdAll()
     this.core = new Core({ self, types, slots, out, clock, limits, placement, model })
     this.directory = new Directory(this.core)
     this.homes = new Homes(this.core, this.directory)
@@ -100,13 +107,15 @@ export class Space {
     this.updates = new Updates(this.core, this.homes, this.calls)
     this.reads = new Reads(this.core, this.homes)
     this.collects = new Collects(this.core)
+    this.loans = new Loans(this.core)
+    this.lender = new Lender(this.core, this.homes)
     const again = (kind: number, payload: Uint8Array) => this.again(kind, payload)
     this.calls.judgeAgain = again
     this.updates.judgeAgain = again
     this.reads.judgeAgain = again
     this.updates.onError = (type, error) => this.onError(`an update of ${type.name}`, error)
     const parts = {
-      turns: this.homes.turns,
+      turns: model === 'remote-only' && !isStore ? this.loans : this.homes.turns,
       calls: this.calls,
       updates: this.updates,
       reads: this.reads,
@@ -134,7 +143,8 @@ export class Space {
     const { core } = this
     core.view = view
     this.leaving = view.memberOf(core.self)?.state === 'leaving'
-    if (core.model === 'shared') core.slots.adopt(view)
+    core.store = view.members.find((m) => m.role === 'store')?.no ?? 0
+    if (core.hasMoves) core.slots.adopt(view)
     // Nothing is handed over, so the packets may follow the view at once.
     else core.slots.onSettled(view.epoch)
     const held = this.held
@@ -148,6 +158,14 @@ export class Space {
   }
   get inHandoff(): boolean {
     return this.slotsDue > 0
+  }
+  /** All that a view has for this instance to fetch is here. */
+  get moved(): boolean {
+    return this.slotsDue === 0 && this.directory.settled
+  }
+  /** Turns elsewhere have states of this store. */
+  get lends(): boolean {
+    return !this.lender.idle
   }
   get handoffs(): number {
     return this.core.slots.handoffs
@@ -200,6 +218,12 @@ export class Space {
         return this.collects.onFound(r)
       case Kind.COLLECTED:
         return this.collects.onCollected(from, r)
+      case Kind.TAKE:
+        return this.lender.onTake(from, r)
+      case Kind.LENT:
+        return this.loans.onLent(r)
+      case Kind.PUT:
+        return this.lender.onPut(r)
       case Kind.PULL:
         return this.core.slots.onPull(from, r)
       case Kind.SLOT:
@@ -292,9 +316,9 @@ export class Space {
 
   /** A bounded step of handoffs, drains and collections; true while there is more that can be done now. */
   step(): boolean {
-    const { view, model } = this.core
+    const { view, hasMoves } = this.core
     if (view) this.directory.step()
-    const releases = this.leaving && model === 'shared'
+    const releases = this.leaving && hasMoves
     const moving = releases && this.sweeps.release(BACKGROUND_ROWS)
     return this.collects.step(BACKGROUND_SLOTS) || moving
   }
@@ -320,6 +344,7 @@ export class Space {
     this.calls.timeOut(before, now)
     this.reads.timeOut(before)
     this.collects.timeOut(before)
+    this.loans.timeOut(before)
   }
 
   /** The packet time (µs) of what is handled from here on: expiry goes by it. */
@@ -339,6 +364,7 @@ export class Space {
     this.updates.memberGone(no)
     this.reads.memberGone(no)
     this.collects.memberGone(no)
+    this.lender.memberGone(no)
   }
 
   /** Packets should be held back at their source: updates or calls have piled up (rule 23). */
@@ -354,12 +380,13 @@ export class Space {
       this.reads.idle &&
       this.homes.idle &&
       this.directory.idle
-    return open && this.collects.idle && this.held.length === 0
+    const lends = !this.loans.idle || !this.lender.idle
+    return open && !lends && this.collects.idle && this.held.length === 0
   }
 
   /** Nothing is here and nothing is due: an instance may say BYE (rule 15). Of what is its own alone nobody hears. */
   get empty(): boolean {
-    if (this.core.model === 'local-only') return this.quiet
+    if (!this.core.hasMoves) return this.quiet
     const left = this.core.types.some((t) => t.table.activations > 0 || t.affairCount > 0)
     return this.quiet && !left && this.core.slots.empty
   }

@@ -1,5 +1,5 @@
 import { Kind } from '../bus/index.ts'
-import { DUE, HELD } from '../placement/index.ts'
+import { DUE, ELSEWHERE, HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { ACTIVATION, HASH } from './layout.ts'
@@ -48,6 +48,7 @@ export class Sweeps {
     if (affair && (affair.transfer || affair.busy || affair.released === number)) return
     const state = core.slots.state[core.slot(hash)]
     if (state === HELD || state === DUE) return // the slot leaves first
+    if (core.model === 'stop-and-sync' && state !== ELSEWHERE) return // and its actors with it
     type.needAffair(row).released = number
     type.table.keyOf(row, type.words)
     const w = core.toOwner(Kind.RELEASE, type, hash, type.words)

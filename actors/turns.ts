@@ -160,7 +160,7 @@ export class Turns {
 /** Stands for the turn of `remove`. */
 export const removal: Waiter['turn'] = () => false
 
-function nested(type: RuntimeType): RehomeError {
+export function nested(type: RuntimeType): RehomeError {
   const why = `a turn asked for a turn of '${type.name}': end the first one, then begin the second`
   return new RehomeError('nested-turn', why, { type: type.name })
 }

@@ -32,6 +32,8 @@ export class Updates {
   private dirty: { type: RuntimeType; row: Row }[] = []
   private timer: { cancel(): void } | undefined
   private outboxes = 0
+  /** Outboxes that have as many updates as may wait for one actor. */
+  private full = 0
 
   constructor(core: Core, homes: Homes, calls: Calls) {
     this.core = core
@@ -55,18 +57,30 @@ export class Updates {
     const outbox = this.outboxOf(type, row)
     const queue = outbox.entries
     const last = queue[queue.length - 1]
-    if (last && 'count' in last && last.method === method && method.merge) {
-      last.x = method.merge(last.x, x)
+    const merges = method.merge && this.core.model !== 'remote-only'
+    if (merges && last && 'count' in last && last.method === method) {
+      last.x = method.merge!(last.x, x)
       last.count++
       this.core.stats.untetherMerged++
     } else queue.push({ method, x, count: 1 })
+    if (queue.length >= this.core.limits.outboxUpdatesMax && !outbox.full) {
+      outbox.full = true
+      this.full++
+    }
     this.markDirty(type, row, outbox)
   }
 
   private outboxOf(type: RuntimeType, row: Row): Outbox {
     const affair = type.needAffair(row)
     if (!affair.outbox) {
-      affair.outbox = { entries: [], underway: false, unanswered: 0, to: 0, dirty: false }
+      affair.outbox = {
+        entries: [],
+        underway: false,
+        unanswered: 0,
+        to: 0,
+        dirty: false,
+        full: false,
+      }
       this.outboxes++
     }
     return affair.outbox
@@ -98,7 +112,8 @@ export class Updates {
 
   /** Updates have piled up: packets should be held back at their source (rule 23). */
   get pressed(): boolean {
-    return this.outboxes > this.core.limits.outboxesMax || this.calls.stalledCount > 0
+    const { outboxesMax } = this.core.limits
+    return this.full > 0 || this.outboxes > outboxesMax || this.calls.stalledCount > 0
   }
 
   /** Sends what waits, as far as credit goes. */
@@ -130,6 +145,10 @@ export class Updates {
   private sendBatch(type: RuntimeType, row: Row, outbox: Outbox): void {
     const { core } = this
     const batch = takeUpdates(outbox.entries)
+    if (outbox.full && outbox.entries.length < core.limits.outboxUpdatesMax) {
+      outbox.full = false
+      this.full--
+    }
     type.table.keyOf(row, type.words)
     const w = core.about(outbox.to, Kind.UNTETHER, type, type.table.get(row, HASH), type.words)
     w.u32(core.self)

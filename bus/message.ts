@@ -165,6 +165,15 @@ export const Kind = {
   ),
   ASK: kind('ASK', 'any', 'instance', 'what are your figures', 'TELL'),
   TELL: kind('TELL', 'instance', 'any', 'figures of an instance', '–'),
+  TAKE: kind(
+    'TAKE',
+    'instance',
+    'store',
+    "lend me this actor's state for a turn (remote-only)",
+    'LENT',
+  ),
+  LENT: kind('LENT', 'store', 'instance', 'the state, or that there is none', 'PUT'),
+  PUT: kind('PUT', 'instance', 'store', 'the state after the turn', '–'),
 } as const
 
 /** What the code says of a kind; undefined for a code that is none of ours. */
@@ -174,4 +183,4 @@ export function kindInfo(code: number): KindInfo | undefined {
 export const allKinds: readonly KindInfo[] = kinds
 
 /** Raised with every change of the bytes on the wire; instances of different protocols refuse each other. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2

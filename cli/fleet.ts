@@ -17,6 +17,9 @@ export interface Fleet {
   close(): Promise<void>
 }
 
+/** The name of the member that has all actors, under `remote-only`. */
+const STORE = 'store'
+
 /** Instances in this process, over the memory bus. */
 export class MemoryFleet implements Fleet {
   private readonly joined: Entered<Instance>[] = []
@@ -35,7 +38,12 @@ export class MemoryFleet implements Fleet {
     this.o = options
   }
 
-  async prepare(): Promise<void> {}
+  async prepare(): Promise<void> {
+    if (this.o.settings.model !== 'remote-only') return
+    const { hub, env, ...common } = this.o
+    const store = await joinInstance({ ...common, id: STORE, bus: hub.connect() }, env, 'store')
+    this.all.add(store)
+  }
 
   async scaleTo(n: number): Promise<void> {
     while (this.joined.length < n) {
@@ -75,8 +83,14 @@ const END_MS = 5_000
 /** Each instance a process of its own, over NATS. */
 export class ProcessFleet implements Fleet {
   private readonly children: { child: ChildProcess; joined: boolean }[] = []
-  private readonly o: { url: string; cluster: string; onExit: (why: string) => void }
+  private readonly o: {
+    url: string
+    cluster: string
+    hasStore: boolean
+    onExit: (why: string) => void
+  }
   private closing = false
+  private store: ChildProcess | undefined
 
   constructor(options: ProcessFleet['o']) {
     this.o = options
@@ -84,20 +98,33 @@ export class ProcessFleet implements Fleet {
 
   async prepare(most: number): Promise<void> {
     const starting: Promise<void>[] = []
-    while (this.children.length < most) starting.push(this.spawn(`i${this.children.length + 1}`))
+    if (this.o.hasStore && !this.store) starting.push(this.startStore())
+    while (this.children.length < most) {
+      const child = this.fork(`i${this.children.length + 1}`)
+      this.children.push({ child, joined: false })
+      starting.push(told(child, 'ready', READY_MS))
+    }
     await Promise.all(starting)
   }
 
-  private async spawn(id: string): Promise<void> {
+  private async startStore(): Promise<void> {
+    const child = this.fork(STORE, '--store')
+    this.store = child
+    await told(child, 'ready', READY_MS)
+    const message: ToChild = { do: 'join' }
+    child.send(message)
+    await told(child, 'joined')
+  }
+
+  private fork(id: string, ...more: string[]): ChildProcess {
     const main = fileURLToPath(new URL('./main.js', import.meta.url))
     const { url, cluster } = this.o
-    const args = ['instance', '--nats', url, '--cluster', cluster, '--id', id, '--spare']
+    const args = ['instance', '--nats', url, '--cluster', cluster, '--id', id, '--spare', ...more]
     // A terminal's Ctrl-C is for the run: it ends its instances in order.
     const child = fork(main, args, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       detached: true,
     })
-    this.children.push({ child, joined: false })
     // However this process ends, also one that hangs and would not notice.
     const kill = () => void child.kill('SIGKILL')
     process.once('exit', kill)
@@ -105,7 +132,7 @@ export class ProcessFleet implements Fleet {
       process.off('exit', kill)
       if (!this.closing) this.o.onExit(`instance ${id} ended (${signal ?? code})`)
     })
-    await told(child, 'ready', READY_MS)
+    return child
   }
 
   async scaleTo(n: number): Promise<void> {
@@ -125,7 +152,8 @@ export class ProcessFleet implements Fleet {
 
   async close(): Promise<void> {
     this.closing = true
-    await Promise.all(this.children.map(({ child }) => end(child)))
+    const all = this.children.map(({ child }) => child)
+    await Promise.all([...all, ...(this.store ? [this.store] : [])].map(end))
   }
 }
 

@@ -12,6 +12,8 @@ export interface InstanceArguments {
   readonly id: string | undefined
   /** Waits to be told to join, by the run that started this process. */
   readonly spare: boolean
+  /** Has all actors and gets no packets: the store of a `remote-only` cluster. */
+  readonly store: boolean
   readonly onError: OnError
   readonly say: (line: string) => void
 }
@@ -27,7 +29,7 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined
   const join = async () => {
-    entered = await joinInstance(common, env)
+    entered = await joinInstance(common, env, o.store ? 'store' : 'instance')
   }
   const leave = async () => {
     const one = entered

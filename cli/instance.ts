@@ -3,7 +3,8 @@ import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
 import { Intake, type IntakeStats } from '../loadgen/index.ts'
 import type { Handles, NF, StateMap } from '../nf-apps/index.ts'
 import { type Packet, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
-import type { View } from '../placement/index.ts'
+import type { Role, View } from '../placement/index.ts'
+import { BulkMove } from './bulk-move.ts'
 import { Member, type MemberPorts, type Part, type SpaceSettings } from './member.ts'
 
 export interface InstancePorts extends MemberPorts {
@@ -17,6 +18,7 @@ export interface InstanceReport extends IntakeStats, Omit<SpaceStats, 'rejected'
   no: MemberNo
   epoch: number
   state: 'active' | 'leaving'
+  role: Role
   actors: number
   slots: number
   /** Slots of its own that are still to come. */
@@ -54,6 +56,7 @@ export class Instance implements Part {
   private readonly clocks: { from: MemberNo; id: number; us: number; swept: boolean }[] = []
   private sweptUs = 0
   private sweeping = 0
+  private readonly bulk: BulkMove | undefined
 
   constructor(
     id: string,
@@ -85,6 +88,9 @@ export class Instance implements Part {
       wake: () => member.wake(),
       wallMs: ports.wallMs,
     })
+    if (settings.model === 'stop-and-sync') {
+      this.bulk = new BulkMove(space, this.intake, ports.clock)
+    }
     member.be(this)
   }
 
@@ -102,6 +108,7 @@ export class Instance implements Part {
 
   onView(view: View): void {
     this.view = view
+    this.bulk?.onView(view)
   }
   onCredit(): void {}
   memberGone(no: MemberNo): void {
@@ -112,6 +119,7 @@ export class Instance implements Part {
   }
 
   step(): boolean {
+    this.bulk?.step()
     const more = this.intake.step()
     return this.sweep() || this.answerClock() || more
   }
@@ -132,6 +140,7 @@ export class Instance implements Part {
     const first = this.clocks[0]
     if (!first || !this.intake.idle) return false
     const { space, out } = this.member
+    if (space.lends) return false // a turn's state is on its way back
     if (!first.swept) {
       first.swept = space.expire(first.us)
       return true
@@ -171,6 +180,7 @@ export class Instance implements Part {
       no: self,
       epoch: this.view?.epoch ?? 0,
       state: this.view?.memberOf(self)?.state ?? 'active',
+      role: this.view?.memberOf(self)?.role ?? 'instance',
       ...stats,
       actors: member.space.actors,
       slots,

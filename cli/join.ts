@@ -48,15 +48,22 @@ interface JoinOptions {
   readonly onError: OnError
 }
 
-/** Joins as an instance that runs the NF. */
-export function joinInstance(o: JoinOptions, env: unknown): Promise<Entered<Instance>> {
+/** What a member is that is no source: it runs the NF, or has its actors (`remote-only`). */
+export type InstanceRole = 'instance' | 'store'
+
+/** Joins as an instance that runs the NF, or as its store. */
+export function joinInstance(
+  o: JoinOptions,
+  env: unknown,
+  role: InstanceRole = 'instance',
+): Promise<Entered<Instance>> {
+  const spaceOf = { ...spaceSettings(o.nf, o.settings), isStore: role === 'store' }
   return enter({
     ...o,
-    role: 'instance',
+    role,
     schema: schemaOf(o.nf, o.settings),
     slotBits: o.settings.slotBits,
-    make: (ports) =>
-      new Instance(o.id, o.nf, env, { ...ports, wallMs }, spaceSettings(o.nf, o.settings)),
+    make: (ports) => new Instance(o.id, o.nf, env, { ...ports, wallMs }, spaceOf),
     beforeGone: async (instance) => {
       const w = new ByteWriter()
       instance.intake.latency.encode(w)

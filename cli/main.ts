@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
+import { stateModels } from '../actors/index.ts'
 import { findNatsServer, RehomeError } from '../bus/index.ts'
 import { builtIn, type OptionValues } from '../nf-apps/index.ts'
 import { exitCodeOf, instanceProcess } from './instance-process.ts'
@@ -22,7 +23,8 @@ const USAGE = `rehome: elastic network functions on a message bus
       --nats URL              a NATS server that runs ($NATS_URL); otherwise one is started
       --cluster NAME          name of the cluster
       --placement aligned|spread   keys with their packets, or spread evenly
-      --model shared|local-only    the shared space, or each instance its own state
+      --model shared|local-only|remote-only|stop-and-sync   the shared space, each instance its own
+                              state, all in a store, or moved while the packets are stopped
       --rate N                packets per second at most
       --out FILE              the NF's result
       --json                  one JSON object with the figures at the end
@@ -151,7 +153,7 @@ async function runArguments(args: string[]): Promise<{
       nats: textOf(values, 'nats') ?? process.env.NATS_URL,
       cluster: textOf(values, 'cluster') ?? `run-${randomBytes(3).toString('hex')}`,
       placement: oneOf(values, 'placement', ['aligned', 'spread']),
-      model: oneOf(values, 'model', ['shared', 'local-only']),
+      model: oneOf(values, 'model', stateModels),
       rate: wholeOf(values, 'rate', 1, 0),
       out: textOf(values, 'out'),
     },
@@ -233,13 +235,21 @@ function onSignals(first: () => void): () => void {
 }
 
 async function instanceCommand(args: string[]): Promise<void> {
-  const { values } = parse(args, { nats: text, cluster: text, id: text, spare: flag, log: text })
+  const { values } = parse(args, {
+    nats: text,
+    cluster: text,
+    id: text,
+    spare: flag,
+    store: flag,
+    log: text,
+  })
   const level = values.log === undefined ? undefined : oneOf(values, 'log', LOG_LEVELS)
   await instanceProcess({
     nats: needed(values, 'nats', process.env.NATS_URL),
     cluster: needed(values, 'cluster'),
     id: textOf(values, 'id'),
     spare: values.spare === true,
+    store: values.store === true,
     onError: errorTeller(level === undefined ? undefined : pino({ level }, pino.destination(2))),
     say: (line) => void process.stdout.write(`${line}\n`),
   })

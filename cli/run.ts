@@ -158,7 +158,8 @@ async function natsGround(
     const bus = await NatsBus.connect({ servers: url, cluster, name: 'rehome run' })
     await writeSettings(bus.register, cluster, settings)
     hooks.say(`cluster ${cluster} at ${url}${server ? ', a nats-server of this run' : ''}`)
-    const fleet = new ProcessFleet({ url, cluster, onExit })
+    const hasStore = settings.model === 'remote-only'
+    const fleet = new ProcessFleet({ url, cluster, hasStore, onExit })
     const close = async () => {
       await fleet.close()
       if (!dir) await removeCluster(bus.register)
@@ -228,7 +229,8 @@ async function runOn(
   await fleet.scaleTo(o.scale[0]!)
   const common = { bus, clock: systemClock(), id: 'source', nf, settings, onError: hooks.onError }
   const entered = await joinSource(common, {
-    flipsPerStep: FLIPS_PER_STEP,
+    // Where packets are stopped, all of them are.
+    flipsPerStep: o.model === 'stop-and-sync' ? 2 ** SLOT_BITS : FLIPS_PER_STEP,
     flipEveryMs: FLIP_EVERY_MS,
   })
   const source = entered.body
@@ -288,7 +290,7 @@ async function settled(source: Source): Promise<void> {
   const end = performance.now() + SETTLE_MS
   while (performance.now() < end) {
     const reports = await source.reports()
-    if (reports.every((r) => r.slotsDue === 0 && r.slots > 0)) return
+    if (reports.every((r) => r.slotsDue === 0 && (r.slots > 0 || r.role === 'store'))) return
     await delay(10)
   }
 }

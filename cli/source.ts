@@ -125,7 +125,7 @@ export class Source implements Part {
     kind: number,
     onAnswer: Question['onAnswer'],
   ): Promise<void> {
-    const instances = this.view?.members.filter((m) => m.role === 'instance') ?? []
+    const instances = this.view?.members.filter((m) => m.role !== 'steerer') ?? []
     const id = this.nextQuestion++
     return new Promise((resolve) => {
       const question = { owed: new Set(instances.map((m) => m.no)), onAnswer, resolve }

@@ -91,6 +91,9 @@ export class Intake {
   /** Per slot and steerer: flips that are not through, and packets behind them, as they came. */
   private readonly flips = new Map<number, (Entry | Flip)[]>()
   private readonly drained = new Set<string>()
+  /** Packets behind a HOLD are kept though it is drained: until all of them may go on. */
+  private keeps = false
+  private holds = 0
   /** What is held back while updates have piled up, as it came. */
   private backlog: (Entry | Flip)[] = []
   private backlogAt = 0
@@ -293,6 +296,7 @@ export class Intake {
   }
 
   private takeFlip(flip: Flip): void {
+    if (flip.kind === 'hold') this.holds++
     const key = this.keyOf(flip.steerer, flip.slot)
     const items = this.flips.get(key)
     if (items) items.push(flip)
@@ -323,7 +327,25 @@ export class Intake {
 
   private isThrough(flip: Flip, key: number): boolean {
     if (flip.kind === 'mark') return !this.unsettled.has(key)
-    return this.drained.delete(`${flip.steerer} ${flip.number}`)
+    if (this.keeps || !this.drained.delete(`${flip.steerer} ${flip.number}`)) return false
+    this.holds--
+    return true
+  }
+
+  /** Keeps what comes behind a HOLD from now on, until `endHold`: all of it goes on together. */
+  beginHold(): void {
+    this.keeps = true
+  }
+
+  endHold(): void {
+    this.keeps = false
+    for (const key of [...this.flips.keys()]) this.work(key)
+    this.o.wake()
+  }
+
+  /** HOLDs that are not through, and DRAINEDs that have come for them. */
+  get held(): { holds: number; drained: number } {
+    return { holds: this.holds, drained: this.drained.size }
   }
 
   private sendDrained(flip: Flip): void {

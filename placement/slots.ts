@@ -14,7 +14,7 @@ import type { View } from './view.ts'
  */
 
 /** What a slot is to this instance. HELD is the one that lets a call run without asking anyone. */
-const ELSEWHERE = 0
+export const ELSEWHERE = 0
 /** Ours by the view; its token is not here yet. */
 export const DUE = 1
 /** Ours by the view, and its token is here. */

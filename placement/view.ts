@@ -7,8 +7,11 @@ import {
 } from '../bus/index.ts'
 import { SLOT_BITS } from './hash.ts'
 
-/** Who takes part: an `instance` owns slots and runs the NF; a `steerer` only sends packets in. */
-export type Role = 'instance' | 'steerer'
+/**
+ * Who takes part: an `instance` owns slots and runs the NF; a `steerer` only sends packets in; a `store` has all actors
+ * where state is remote only.
+ */
+export type Role = 'instance' | 'steerer' | 'store'
 
 export interface Member {
   readonly no: MemberNo
@@ -148,8 +151,9 @@ function check(view: View): void {
   }
 }
 
-const STEERER = 1
-const LEAVING = 2
+/** A role's place here is its number on the wire. */
+const roles: readonly Role[] = ['instance', 'steerer', 'store']
+const LEAVING = 4
 
 function putMembers(w: ByteWriter, members: readonly Member[]): void {
   const schemas = [...new Set(members.map((m) => m.schema))]
@@ -160,7 +164,7 @@ function putMembers(w: ByteWriter, members: readonly Member[]): void {
   for (const m of members) {
     putVar(w, m.no - last)
     last = m.no
-    w.u8((m.role === 'steerer' ? STEERER : 0) | (m.state === 'leaving' ? LEAVING : 0))
+    w.u8(roles.indexOf(m.role) | (m.state === 'leaving' ? LEAVING : 0))
     putVar(w, m.protocol)
     putVar(w, schemas.indexOf(m.schema))
     w.text(m.id)
@@ -179,13 +183,13 @@ function getMembers(r: ByteReader): Member[] {
     if (step === 0) bad('names a member twice')
     no += step
     const flags = r.u8()
-    if (flags > (STEERER | LEAVING)) bad(`has a member with flags ${flags}`)
+    const role = roles[flags & ~LEAVING] ?? bad(`has a member with flags ${flags}`)
     const protocol = getVar(r)
     const schema = schemas[getVar(r)] ?? bad('names a schema that it does not have')
     members.push({
       no,
       id: r.text(),
-      role: flags & STEERER ? 'steerer' : 'instance',
+      role,
       state: flags & LEAVING ? 'leaving' : 'active',
       protocol,
       schema,

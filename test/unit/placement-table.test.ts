@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type MemberNo, RehomeError } from '../../bus/index.ts'
+import { type MemberNo, PROTOCOL_VERSION, RehomeError } from '../../bus/index.ts'
 import {
   decodeView,
   emptyView,
@@ -200,7 +200,7 @@ describe('a view on the wire', () => {
     const bytes = encodeView(firstView(info('a')))
     bytes[0] = 77
     expect(codeOf(() => decodeView(bytes))).toBe(
-      "mismatch: the cluster's view is of protocol 77, this program speaks 1",
+      `mismatch: the cluster's view is of protocol 77, this program speaks ${PROTOCOL_VERSION}`,
     )
   })
 

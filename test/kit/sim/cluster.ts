@@ -1,3 +1,4 @@
+import type { StateModel } from '../../../actors/index.ts'
 import { allKinds, type Bus, type MemberNo, MemoryHub } from '../../../bus/index.ts'
 import { type Entered, enter, Instance, Source } from '../../../cli/index.ts'
 import { Random } from '../../../loadgen/index.ts'
@@ -22,6 +23,7 @@ export interface ClusterOptions {
   readonly options?: OptionValues
   readonly slotBits?: number
   readonly spread?: boolean
+  readonly model?: StateModel
   readonly faults?: Faults
   /** The links' bounds: small ones are met. */
   readonly frameBytes?: number
@@ -51,6 +53,7 @@ export class SimCluster {
   readonly clock = new SimClock()
   readonly random: Random
   readonly nodes: SimNode[] = []
+  private store: Instance | undefined
   /** How often each fault and each change has come. */
   readonly seen = {
     dropped: 0,
@@ -207,6 +210,7 @@ export class SimCluster {
       types: nf.state,
       slotBits: this.slotBits,
       placement: this.o.spread ? ('spread' as const) : ('aligned' as const),
+      model: this.o.model ?? 'shared',
       limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64 },
       links: { frameBytes, creditBytes, slabBytes: 4 * frameBytes },
     }
@@ -231,6 +235,26 @@ export class SimCluster {
       (error) => this.fail(error),
     )
     return node
+  }
+
+  /** The member that has all actors, where state is remote only; before all others. */
+  joinStore(): void {
+    const id = 'store'
+    const nf = this.o.nf()
+    const env = nf.setup(this.o.options ?? {})
+    const settings = { ...this.space(nf), isStore: true }
+    const wallMs = () => this.clock.now()
+    enter({
+      ...this.common(id, this.hub.connect()),
+      role: 'store',
+      make: (ports) => this.seenBy(new Instance(id, nf, env, { ...ports, wallMs }, settings), id),
+    }).then(
+      ({ body }) => {
+        this.store = body
+      },
+      (error) => this.fail(error),
+    )
+    this.until(() => this.store !== undefined, 'the store joins')
   }
 
   private hasEntered(node: SimNode, entered: Entered<Instance>): void {
@@ -310,7 +334,8 @@ export class SimCluster {
   /** Messages by kind, of all members from the start. */
   messages(): Record<string, number> {
     const counts: Record<string, number> = {}
-    const bodies = [...this.feeds.map((f) => f.source), ...this.nodes.map((n) => n.entered?.body)]
+    const instances = [this.store, ...this.nodes.map((n) => n.entered?.body)]
+    const bodies = [...this.feeds.map((f) => f.source), ...instances]
     for (const { code, name } of allKinds) {
       counts[name] = 0
       for (const b of bodies) counts[name] += b?.member.links.stats.messagesOut[code] ?? 0

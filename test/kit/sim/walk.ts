@@ -1,3 +1,4 @@
+import type { StateModel } from '../../../actors/index.ts'
 import { Random } from '../../../loadgen/index.ts'
 import { type ClusterOptions, type Faults, SimCluster, type SimNode } from './cluster.ts'
 import { type Logged, Oracle, Violation } from './oracle.ts'
@@ -23,6 +24,7 @@ export interface WalkSettings {
   readonly reading: number
   readonly frameBytes: number
   readonly creditBytes: number
+  readonly model: StateModel
 }
 
 /** A mix that is drawn from the seed: few slots and many views, so that races meet. */
@@ -50,7 +52,14 @@ export function settingsFor(seed: number): WalkSettings {
     reading: r.unit() < 0.3 ? 0.6 : 0,
     frameBytes: 256 << Math.floor(r.unit() * 4),
     creditBytes: r.unit() < 0.5 ? 1 << 20 : 256 << Math.floor(r.unit() * 4),
+    model: modelOf(r.unit()),
   }
+}
+
+/** Nearly all walks are of the shared space; some of the models that it is compared with, whose results are the same. */
+function modelOf(u: number): StateModel {
+  if (u < 0.05) return 'remote-only'
+  return u < 0.1 ? 'stop-and-sync' : 'shared'
 }
 
 interface Multis {
@@ -119,6 +128,7 @@ export class Walk {
   private walk(): WalkReport {
     const { cluster, random } = this
     const { startInstances, joins, leaves, pauses, ops } = this.settings
+    if (this.settings.model === 'remote-only') cluster.joinStore()
     for (let i = 0; i < startInstances; i++) cluster.join()
     cluster.until(() => cluster.nodes.every((n) => n.entered), 'the first instances join')
     const upTo = (n: number) => 1 + Math.floor(random.unit() * n)
