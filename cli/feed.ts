@@ -2,21 +2,25 @@ import { type CaptureReader, CaptureRecord } from '../loadgen/index.ts'
 import { Packet, steeringHash } from '../nf-apps/packet/index.ts'
 import type { Source } from './source.ts'
 
-export interface FeedOptions {
-  readonly reader: CaptureReader
-  /** Packets of the input in all: `scale` cuts them into equal parts. */
-  readonly total: number
+/** What any source of packets is fed by. */
+export interface FeedPorts {
   /** Instances in each part. */
   readonly scale: readonly number[]
-  /** The shortest time that a part may take (ms): the input is paced so that a change of scale meets traffic. */
-  readonly partMs: number
-  /** Packets per second at most; 0: as fast as they go. */
-  readonly rate: number
   readonly scaleTo: (n: number) => void
   readonly stopped: () => boolean
   /** For traffic to wait: told of room, or after `ms`. */
   readonly wait: (ms: number) => Promise<void>
   readonly now: () => number
+}
+
+export interface FeedOptions extends FeedPorts {
+  readonly reader: CaptureReader
+  /** Packets of the input in all: `scale` cuts them into equal parts. */
+  readonly total: number
+  /** The shortest time that a part may take (ms): the input is paced so that a change of scale meets traffic. */
+  readonly partMs: number
+  /** Packets per second at most; 0: as fast as they go. */
+  readonly rate: number
 }
 
 /** Packets offered between two looks at the clock and the messages that have come in. */

@@ -43,12 +43,20 @@ type Draw = (progress: Progress, rows: Rows) => void
 
 const whole = (n: number): string => n.toLocaleString('en-US')
 
+const percentOf = (sent: number, total: number) =>
+  Math.min(100, Math.floor((100 * sent) / Math.max(1, total)))
+
+/** How far it is; nothing where nobody knows the end. */
+function barOf(sent: number, total: number): string {
+  if (total === 0) return ''
+  const percent = percentOf(sent, total)
+  return `${'█'.repeat(Math.floor(percent / 4)).padEnd(25, '░')} ${String(percent).padStart(3)} %  `
+}
+
 function redraw(out: NodeJS.WriteStream): Draw {
   let drawn = 0
   return ({ sent, total, instances }, rows) => {
-    const percent = Math.min(100, Math.floor((100 * sent) / Math.max(1, total)))
-    const bar = '█'.repeat(Math.floor(percent / 4)).padEnd(25, '░')
-    const head = `${bar} ${String(percent).padStart(3)} %  ${whole(sent)} packets, ${instances} instances wanted`
+    const head = `${barOf(sent, total)}${whole(sent)} packets, ${instances} instances wanted`
     const cells = rows.map((r) => [
       `${r.id}${r.state === 'leaving' ? ' (leaving)' : ''}`,
       whole(r.rate),
@@ -73,6 +81,7 @@ function plainLines(out: NodeJS.WriteStream): Draw {
   return ({ sent, total }, rows) => {
     if (looks++ % PLAIN_EVERY !== 0) return
     const each = rows.map((r) => `${r.id} ${whole(r.rate)}/s ${whole(r.actors)} actors`)
-    out.write(`${Math.floor((100 * sent) / Math.max(1, total))} %: ${each.join(', ')}\n`)
+    const far = total > 0 ? `${percentOf(sent, total)} %` : `${whole(sent)} packets`
+    out.write(`${far}: ${each.join(', ')}\n`)
   }
 }

@@ -17,6 +17,9 @@ const USAGE = `rehome: elastic network functions on a message bus
   rehome run NF    run an NF over packets, on a cluster that scales under it
       --pcap FILE|-           packets from a capture (pcap, pcapng, gzip), - for standard input
       --synthetic SETTINGS    synthetic TCP traffic, e.g. flows=10000,packets=500000,seed=1
+      --interface NAME        packets of an interface, until Ctrl-C; Linux, as root
+      --out-interface NAME    and from there to this one through the NF (nat), as a router
+      --every SECONDS         with --interface: time of each part of --scale, 10 by default
       --loop N                the capture N times over, its packet time going on
       --scale 1,2,3,1         instances in each equal part of the input
       --bus nats|memory       processes over NATS, or all in this process
@@ -103,6 +106,17 @@ function scaleOf(values: Values): number[] {
   return scale
 }
 
+function liveOf(values: Values): RunArguments['live'] {
+  const name = textOf(values, 'interface')
+  const live = ['out-interface', 'every'].find((one) => values[one] !== undefined)
+  if (name === undefined) {
+    if (live) throw usage(`--${live} goes with --interface`)
+    return undefined
+  }
+  const outInterface = textOf(values, 'out-interface')
+  return { interface: name, outInterface, everyMs: 1000 * wholeOf(values, 'every', 1, 10) }
+}
+
 async function runArguments(args: string[]): Promise<{
   run: RunArguments
   json: boolean
@@ -120,6 +134,9 @@ async function runArguments(args: string[]): Promise<{
   const { values, positionals } = parse(args.slice(1), {
     pcap: text,
     synthetic: text,
+    interface: text,
+    'out-interface': text,
+    every: text,
     loop: text,
     scale: text,
     bus: text,
@@ -134,8 +151,9 @@ async function runArguments(args: string[]): Promise<{
     ...own,
   })
   if (positionals.length > 0) throw usage(`rehome run takes one NF, not also '${positionals[0]}'`)
-  if (values.pcap !== undefined && values.synthetic !== undefined) {
-    throw usage('packets come from --pcap or from --synthetic, not from both')
+  const inputs = ['pcap', 'synthetic', 'interface'].filter((one) => values[one] !== undefined)
+  if (inputs.length > 1) {
+    throw usage(`packets come from --${inputs[0]} or from --${inputs[1]}, not from both`)
   }
   const options: OptionValues = Object.fromEntries(
     Object.entries(nf.options).map(([option, o]) => [option, values[option] ?? o.default]),
@@ -147,6 +165,7 @@ async function runArguments(args: string[]): Promise<{
       options,
       pcap: textOf(values, 'pcap'),
       synthetic: textOf(values, 'synthetic'),
+      live: liveOf(values),
       loop: wholeOf(values, 'loop', 1, 1),
       scale: scaleOf(values),
       bus: values.bus === undefined ? defaultBus : oneOf(values, 'bus', ['nats', 'memory']),
@@ -200,7 +219,8 @@ async function runCommand(args: string[]): Promise<void> {
       if (o.out === undefined) process.stdout.write(`\n${preview(lines)}\n`)
       process.stdout.write(`\n${figures(report).join('\n')}\n`)
     }
-    if (stop.signal.aborted) process.exitCode = 130
+    // Packets of an interface never end: there it is the way to end.
+    if (stop.signal.aborted && !o.live) process.exitCode = 130
   } finally {
     live?.unsubscribe()
     removeSignals()

@@ -1,4 +1,5 @@
 import type { InstanceReport } from './instance.ts'
+import type { LiveFigures } from './live-input.ts'
 
 /** What `rehome run --json` prints. Counts are of the whole run, over all instances that took part. */
 export interface RunReport {
@@ -37,6 +38,8 @@ export interface RunReport {
     errors: number
   }[]
   errors: number
+  /** Of a run on interfaces. */
+  live?: LiveFigures
 }
 
 const sum = (reports: readonly InstanceReport[], what: keyof InstanceReport): number =>
@@ -108,6 +111,7 @@ export function figures(r: RunReport): string[] {
     `updates ${whole(c.untether)} made, ${whole(c.untetherApplied)} applied, ${whole(c.untetherMerged)} merged; ` +
       `plain calls away ${whole(c.plain)}; stale reads ${whole(c.stale)}, ${whole(c.staleHits)} from the cache`,
   ]
+  if (r.live) lines.push(liveLine(r.live))
   const head = ['instance', 'packets', 'actors', 'rehomed in', 'out', 'suspended max', 'errors']
   const rows = r.instances.map((i) => [
     i.id,
@@ -119,6 +123,14 @@ export function figures(r: RunReport): string[] {
     whole(i.errors),
   ])
   return [...lines, '', ...table([head, ...rows])]
+}
+
+function liveLine(l: LiveFigures): string {
+  const lost = `${whole(l.missed)} missed coming in, ${whole(l.unsent)} not taken going out`
+  const ends =
+    `${whole(l.ignored)} not to be sent on, ${whole(l.unroutable)} without a route, ${whole(l.unanswered)} whose next hop was silent, ` +
+    `${whole(l.expired)} at the end of their time, ${whole(l.tooBig)} too big`
+  return `frames ${whole(l.received)} in, ${whole(l.sent)} out; ${lost}; ${ends}`
 }
 
 /** Columns, the first to the left and the others to the right. */

@@ -26,10 +26,11 @@ import {
 import type { NF, OptionValues } from '../nf-apps/index.ts'
 import { SLOT_BITS } from '../placement/index.ts'
 import type { Entered } from './enter.ts'
-import { feed } from './feed.ts'
+import { type FeedPorts, feed } from './feed.ts'
 import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
 import type { InstanceReport } from './instance.ts'
 import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
+import { type LiveFigures, LiveInput, type LiveOptions } from './live-input.ts'
 import { type RunReport, runReport } from './report.ts'
 import { type ClusterSettings, loadNF, removeCluster, writeSettings } from './settings.ts'
 import type { Source } from './source.ts'
@@ -39,6 +40,8 @@ export interface RunArguments {
   readonly options: OptionValues
   readonly pcap: string | undefined
   readonly synthetic: string | undefined
+  /** Instead of a capture: packets of interfaces. */
+  readonly live: LiveOptions | undefined
   readonly loop: number
   readonly scale: readonly number[]
   readonly bus: 'nats' | 'memory'
@@ -80,12 +83,27 @@ const DRAIN_MS = 10_000
 const RESULT_MS = 5_000
 
 interface Input {
-  readonly reader: CaptureReader
+  readonly name: string
+  /** Packets in all; 0: nobody knows. */
   readonly total: number
+  feed(source: Source, ports: FeedPorts): Promise<number>
+  /** What the NF emits, where it goes anywhere. */
+  readonly onOutput?: (index: number, bytes: Uint8Array) => void
+  figures?(): LiveFigures
   close(): void
 }
 
-async function openInput(o: RunArguments): Promise<Input> {
+async function openInput(o: RunArguments, nf: NF): Promise<Input> {
+  if (o.live) return LiveInput.open(o.live, nf, nf.setup(o.options))
+  const { reader, total, close } = await openReader(o)
+  const paced = { reader, total, partMs: PART_MS, rate: o.rate }
+  const { name } = reader
+  return { name, total, feed: (source, ports) => feed(source, { ...ports, ...paced }), close }
+}
+
+async function openReader(
+  o: RunArguments,
+): Promise<{ reader: CaptureReader; total: number; close: () => void }> {
   if (o.synthetic !== undefined) {
     const settings = parseSynthetic(o.synthetic)
     const reader = new SyntheticTraffic(settings)
@@ -94,7 +112,7 @@ async function openInput(o: RunArguments): Promise<Input> {
   if (o.pcap === undefined) {
     throw new RehomeError(
       'bad-argument',
-      'a run needs packets: --pcap FILE or --synthetic SETTINGS',
+      'a run needs packets: --pcap FILE, --synthetic SETTINGS or --interface NAME',
     )
   }
   const file = await spool(o.pcap)
@@ -185,7 +203,7 @@ export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> 
     slotBits: SLOT_BITS,
   }
   if (o.out !== undefined) await tryOut(o.out)
-  const input = await openInput(o)
+  const input = await openInput(o, nf)
   let fault: Error | undefined
   let raise: (error: Error) => void = () => {}
   /** Rejects once nothing is to be waited for any more: an instance has died, or the time to drain is over. */
@@ -232,6 +250,7 @@ async function runOn(
     // Where packets are stopped, all of them are.
     flipsPerStep: o.model === 'stop-and-sync' ? 2 ** SLOT_BITS : FLIPS_PER_STEP,
     flipEveryMs: FLIP_EVERY_MS,
+    ...(input.onOutput ? { onOutput: input.onOutput } : {}),
   })
   const source = entered.body
   let sent = 0
@@ -249,14 +268,11 @@ async function runOn(
   })
   hooks.onStart(source, () => ({ sent: source.steerer.index, total: input.total, instances }))
   await settled(source)
+  if (o.live) hooks.say(`${nf.name} runs on ${input.name}; Ctrl-C ends it`)
   const start = performance.now()
   try {
-    sent = await feed(source, {
-      reader: input.reader,
-      total: input.total,
+    sent = await input.feed(source, {
       scale: o.scale,
-      partMs: PART_MS,
-      rate: o.rate,
       scaleTo,
       stopped: () => hooks.signal.aborted || fault() !== undefined,
       wait: waiter(source),
@@ -269,7 +285,9 @@ async function runOn(
     await source.finish()
     const failed = fault()
     if (failed) throw failed
-    return await conclude(nf, settings, o, bus, entered, sent, seconds)
+    const result = await conclude(nf, settings, o, bus, entered, sent, seconds)
+    if (input.figures) result.report.live = input.figures()
+    return result
   } finally {
     hooks.onEnd()
     wishes.stop()

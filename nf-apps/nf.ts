@@ -8,7 +8,7 @@ import type {
   Writers,
 } from '../actors/index.ts'
 import { RehomeError } from '../actors/index.ts'
-import type { Packet } from './packet/index.ts'
+import type { Ip, Packet } from './packet/index.ts'
 
 /** What becomes of a packet. */
 export type Verdict = 0 | 1
@@ -63,6 +63,8 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   setup(options: OptionValues): E
   // Methods, not properties: an NF of any state and environment is an NF to those who only run it.
   onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
+  /** Addresses that are the NF's own when it stands between two interfaces; undefined: it only watches packets. */
+  addresses(env: E): readonly Ip[] | undefined
   /** The NF's result, read from its actors, as lines in one canonical order. */
   result(state: Handles<S>, env: E): Promise<string[]>
 }
@@ -74,6 +76,8 @@ export interface NFDefinition<S extends StateMap, E> {
   readonly onError?: Verdict
   readonly setup?: (options: OptionValues) => E
   onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
+  /** For an NF that sends packets on: the addresses that it answers for on its outer interface. */
+  addresses?(env: E): readonly Ip[]
   result?(state: Handles<S>, env: E): Promise<string[]>
 }
 
@@ -93,6 +97,7 @@ export function defineNF<S extends StateMap, E = undefined>(
     onError: definition.onError ?? forward,
     setup: definition.setup ?? (() => undefined as E),
     onPacket: definition.onPacket,
+    addresses: definition.addresses ?? (() => undefined),
     result: definition.result ?? (async () => []),
   }
 }

@@ -5,6 +5,7 @@ import {
   FINE,
   type FlowKey,
   flowOf,
+  Ip,
   isIcmpError,
   isIcmpQuery,
   NET_IPV4,
@@ -46,6 +47,7 @@ export const nat = defineNF('nat', {
   state: natActors,
   onError: drop,
   setup: natConfig,
+  addresses: ({ pool }) => pool.map(Ip.v4),
   onPacket(p, state, config, output) {
     const run = { state, config, output }
     if (p.kind !== NET_IPV4 || p.malformed !== FINE) return dropped(run, 'malformed')

@@ -8,6 +8,7 @@ export {
 export { CheckFailed, type Finding, type HistoryEvent, parseHistory } from './history/history.ts'
 export { checkLinearizable, type Model } from './history/linearizable.ts'
 export * as idsPeer from './ids-agreement.ts'
+export * as lab from './lab.ts'
 export * as pradsPeer from './prads-agreement.ts'
 export { nfRealms } from './realm/realm.ts'
 export {

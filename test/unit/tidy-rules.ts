@@ -240,7 +240,7 @@ const TIME_AND_CHANCE = new RegExp(
  */
 const CLOCKED =
   /^(bus\/clock\.ts|bus\/nats[^/]*\.ts|cli\/.*|bench\/.*|samples\/.*|vitest\.config\.ts)$/
-const TESTING = /^test\/(?!kit\/)|^test\/kit\/sim-main\.ts$/
+const TESTING = /^test\/(?!kit\/)|^test\/kit\/(sim-main|lab[\w-]*|check-nat)\.ts$/
 
 export const timeAndChanceAreHandedIn: Rule = (sources) =>
   sources
