@@ -33,10 +33,10 @@ interface Flows {
 class Scene {
   readonly transcript = new Transcript((kind) => SHOWN.has(kind))
   readonly cluster: SimCluster
-  constructor(instances: number) {
+  constructor(instances: number, seed = 1) {
     const { transcript } = this
     const { onMember } = transcript
-    this.cluster = simCluster({ seed: 1, nf: () => nf, slotBits: 2, onMember }, instances)
+    this.cluster = simCluster({ seed, nf: () => nf, slotBits: 2, onMember }, instances)
     this.quiet()
     const began = this.cluster.clock.now()
     transcript.now = () => this.cluster.clock.now() - began
@@ -94,7 +94,7 @@ const scenes: Record<string, () => Scene> = {
     return scene
   },
   'overtaken-handoff': () => {
-    const scene = new Scene(1)
+    const scene = new Scene(1, 4)
     for (const key of [1, 2, 3]) scene.turn(0, key)
     scene.say('two instances join, the second before the handoff to the first is through')
     scene.cluster.join()

@@ -13,8 +13,6 @@ export * as pradsPeer from './prads-agreement.ts'
 export { nfRealms } from './realm/realm.ts'
 export {
   type ClusterOptions,
-  type Faults,
-  noFaults,
   SimCluster,
   type SimNode,
   simCluster,
@@ -22,9 +20,11 @@ export {
 export { inMacrotask } from './sim/microtasks.ts'
 export { SEEDS_MAX, untilCaught } from './sim/mutant-table.ts'
 export { mutantNamed, mutants } from './sim/mutants.ts'
+export { type Faults, noFaults } from './sim/network.ts'
 export { Oracle, Violation } from './sim/oracle.ts'
+export { settingsFor, type WalkSettings } from './sim/settings.ts'
 export { Tally } from './sim/tally.ts'
-export { settingsFor, Walk, type WalkReport, type WalkSettings } from './sim/walk.ts'
+export { Walk, type WalkReport } from './sim/walk.ts'
 export { Solo, soloRun } from './solo.ts'
 export { frameOf, packets, type ScriptPacket, type Step, scripts } from './traffic.ts'
 export { Transcript } from './transcript.ts'

@@ -7,11 +7,13 @@ import * as fs from 'node:fs'
 import * as os from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import type { HistoryEvent } from './history/history.ts'
 import { inMacrotask } from './sim/microtasks.ts'
 import { writeTable } from './sim/mutant-table.ts'
 import { mutantNamed, without } from './sim/mutants.ts'
+import { settingsFor, type WalkSettings } from './sim/settings.ts'
 import { summary, Tally } from './sim/tally.ts'
-import { type HistoryEvent, settingsFor, Walk, type WalkSettings } from './sim/walk.ts'
+import { Walk } from './sim/walk.ts'
 
 const USAGE =
   'npm run sim -- [--seeds N] [--from S] [--seed S] [--mutant NAME] [--mutants] [--instances N] [--history FILE] [--json]'
@@ -94,7 +96,7 @@ async function runSeeds(o: Options, from: number, step: number): Promise<Tally> 
   for (let seed = from; seed < o.from + o.seeds && !tally.failure; seed += step) {
     const walk = new Walk(settingsOf(o, seed), without(mutant))
     const events: HistoryEvent[] = []
-    if (o.history !== undefined) walk.onHistory = (event) => events.push(event)
+    if (o.history !== undefined) walk.operations.onHistory = (event) => events.push(event)
     try {
       tally.add(await inMacrotask(() => walk.run()))
     } catch (error) {

@@ -1,20 +1,13 @@
 import type { StateModel } from '../../../actors/index.ts'
-import { allKinds, type Bus, type MemberNo, MemoryHub } from '../../../bus/index.ts'
+import { allKinds, type Bus, MemoryHub } from '../../../bus/index.ts'
 import { type Entered, enter, Instance, Source } from '../../../cli/index.ts'
 import { Random } from '../../../loadgen/index.ts'
 import type { NF, OptionValues, StateMap } from '../../../nf-apps/index.ts'
 import { LINK_ETHERNET, Packet, steeringHash } from '../../../nf-apps/packet/index.ts'
 import { SimClock } from './clock.ts'
 import { runMicrotasks } from './microtasks.ts'
+import { type Faults, Network, noFaults } from './network.ts'
 import { Violation } from './oracle.ts'
-
-/** Chances, per frame below the links. */
-export interface Faults {
-  readonly drop: number
-  readonly double: number
-  readonly late: number
-}
-export const noFaults: Faults = { drop: 0, double: 0, late: 0 }
 
 export interface ClusterOptions {
   readonly seed: number
@@ -54,85 +47,34 @@ export class SimCluster {
   readonly random: Random
   readonly nodes: SimNode[] = []
   private store: Instance | undefined
-  /** How often each fault and each change has come. */
+  readonly network: Network
+  /** How often each change has come. */
   readonly seen = {
-    dropped: 0,
-    doubled: 0,
-    late: 0,
-    /** Answers of the register that were older than its newest entry. */
-    outdated: 0,
-    paused: 0,
     joins: 0,
     leaves: 0,
     /** Views that came to a member whose slots of the one before were still on their way. */
     overlaps: 0,
   }
-  faults: Faults
   events = 0
   private readonly o: ClusterOptions
   private readonly hub: MemoryHub
   private readonly feeds: Feed[] = []
   private failure: unknown
-  /** Instances that are stopped, and until when. */
-  private readonly paused = new Map<MemberNo, number>()
 
   constructor(options: ClusterOptions) {
     this.o = options
     this.random = new Random(options.seed)
-    this.faults = options.faults ?? noFaults
-    const frame = (from: MemberNo | undefined, to: MemberNo) => this.frameDelays(from ?? 0, to)
-    const register = () => this.registerFault()
-    this.hub = new MemoryHub({ clock: this.clock, faults: { frame, register } })
-  }
-
-  private delay(): number {
-    const { late } = this.faults
-    if (late === 0 || this.random.unit() >= late) return this.random.unit() * 0.5
-    this.seen.late++
-    return this.random.unit() * 30
-  }
-
-  private registerFault() {
-    const { late } = this.faults
-    const stale = late > 0 && this.random.unit() < late / 2 ? 1 : 0
-    this.seen.outdated += stale
-    // Now and then much later than any message: members then go by views that are long gone.
-    const slow = late > 0 && this.random.unit() < late / 4 ? this.random.unit() * 200 : 0
-    return { before: this.delay() + slow, after: this.delay(), stale }
-  }
-
-  private frameDelays(from: MemberNo, to: MemberNo): number[] {
-    const { drop, double } = this.faults
-    if (drop + double > 0) {
-      const r = this.random.unit()
-      if (r < drop) {
-        this.seen.dropped++
-        return []
-      }
-      if (r < drop + double) {
-        this.seen.doubled++
-        return [this.afterPause(from, to), this.afterPause(from, to)]
-      }
-    }
-    return [this.afterPause(from, to)]
-  }
-
-  private afterPause(from: MemberNo, to: MemberNo): number {
-    if (this.paused.size === 0) return this.delay()
-    const until = Math.max(this.paused.get(from) ?? 0, this.paused.get(to) ?? 0)
-    return Math.max(0, until - this.clock.now()) + this.delay()
+    this.network = new Network(options.seed, this.clock, options.faults ?? noFaults)
+    this.hub = new MemoryHub({ clock: this.clock, faults: this.network })
   }
 
   /** For so long nothing comes to that instance, nor from it. */
   pause(node: SimNode, ms: number): void {
-    if (!node.entered) return
-    this.seen.paused++
-    this.paused.set(node.entered.no, this.clock.now() + ms)
+    if (node.entered) this.network.pause(node.entered.no, ms)
   }
 
   heal(): void {
-    this.faults = noFaults
-    this.paused.clear()
+    this.network.heal()
   }
 
   /** Steps until it is so; throws what went wrong meanwhile, or what it is that does not come about. */
@@ -297,8 +239,11 @@ export class SimCluster {
     return this.feeds[0]!.source
   }
 
+  isActive(n: SimNode): boolean {
+    return n.entered !== undefined && !n.leaving && !n.gone
+  }
   get active(): SimNode[] {
-    return this.nodes.filter((n) => n.entered && !n.leaving && !n.gone)
+    return this.nodes.filter((n) => this.isActive(n))
   }
 
   /** Asks an instance to leave, unless it is the last one. */

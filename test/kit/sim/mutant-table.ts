@@ -2,7 +2,8 @@ import { RehomeError } from '../../../bus/index.ts'
 import { inMacrotask } from './microtasks.ts'
 import { type MutantOf, mutants, without } from './mutants.ts'
 import { Violation } from './oracle.ts'
-import { settingsFor, Walk } from './walk.ts'
+import { settingsFor } from './settings.ts'
+import { Walk } from './walk.ts'
 
 /** Seeds within which every mutant is to be caught. */
 export const SEEDS_MAX = 1000

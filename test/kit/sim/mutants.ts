@@ -3,7 +3,7 @@ import { type Inside, insideOf } from './inside.ts'
 import { actorMutants } from './mutants-actors.ts'
 import { linkMutants } from './mutants-links.ts'
 import { placementMutants } from './mutants-placement.ts'
-import type { WalkSettings } from './walk.ts'
+import type { WalkSettings } from './settings.ts'
 
 /** A rule of the protocol, the race that it closes, and how to leave it out of a simulated member. */
 export interface MutantOf {

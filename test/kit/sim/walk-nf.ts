@@ -19,6 +19,10 @@ export interface Ref {
   readonly oracle: Oracle
   /** Waits in virtual time: turns that are suspended. */
   readonly pause: (ms: number) => Promise<void>
+  /** A packet's turn or an update has run. */
+  readonly hasRun: (id: number, value: unknown) => void
+  /** A handler calls an actor itself; answers whom to tell of the call's end. */
+  readonly calls: (id: number, actor: string) => (value: unknown) => void
 }
 
 /** The walk that runs. One at a time, from its begin to its end; so all walks share one NF, whose code is warm. */
@@ -48,9 +52,10 @@ function walkTypes() {
       return s.log.length
     },
     post: untether((s, x: { actor: string; by: number; id: number }) => {
-      const { oracle } = ref()
+      const { oracle, hasRun } = ref()
       oracle.turn(x.actor, s, x.id)
       oracle.inOrder(x.actor, x.by, x.id)
+      hasRun(x.id, s.log.length)
     }),
     read: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
   })
@@ -80,12 +85,12 @@ export const walkNF = defineNF('walk', {
   state: walkTypes(),
   onPacket(p, { flows, multis }) {
     const { flow, seq, id, way } = readWalkPacket(p)
-    const { oracle, pause } = ref()
+    const { oracle, pause, hasRun, calls } = ref()
     const turn = () =>
       flows.with(flow, (s) => {
         oracle.turn(`flows/${flow}`, s, id)
         oracle.inOrder(`flows/${flow}`, 0, seq)
-        oracle.end(id)
+        hasRun(id, s.log.length)
         if (way !== 2) return forward
         return pause(seq % 7).then(() => {
           oracle.stillTurn(`flows/${flow}`, s, id)
@@ -94,7 +99,13 @@ export const walkNF = defineNF('walk', {
       })
     if (way !== 1) return turn()
     // Something else is waited for before the flow's turn: order must hold all the same.
-    const before = multis.at(flow % 3).append(`multis/${flow % 3}`, 0, id + 1)
-    return before instanceof Promise ? before.then(turn) : turn()
+    const actor = `multis/${flow % 3}`
+    const ended = calls(id + 1, actor)
+    const before = multis.at(flow % 3).append(actor, 0, id + 1)
+    const then = (length: number) => {
+      ended(length)
+      return turn()
+    }
+    return before instanceof Promise ? before.then(then) : then(before)
   },
 })
