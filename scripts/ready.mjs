@@ -1,5 +1,5 @@
 /**
- * What `npm start`, `test`, `check`, `bench` and `sim` call: `node scripts/ready.mjs <verb> [args]`.
+ * What the scripts of package.json call: `node scripts/ready.mjs <verb> [args]`.
  * Makes the checkout ready (setup.mjs), then runs the verb's program; its exit code is ours.
  */
 import * as fs from 'node:fs'
@@ -40,6 +40,10 @@ const verbs = {
   'check:prads': (args) => runOpen(process.execPath, ['dist/test/kit/check-prads.js', ...args]),
   'check:ids': (args) => runOpen(process.execPath, ['dist/test/kit/check-ids.js', ...args]),
   sim: (args) => runOpen(process.execPath, ['dist/test/kit/sim-main.js', ...args]),
+  soak: async (args) => {
+    const nats = await ensureNats()
+    return runOpen(process.execPath, ['dist/test/kit/soak-main.js', ...args], nats.env)
+  },
 }
 
 /** Format and lint, types, tests: all three run, so that one look shows all there is to mend. */

@@ -15,7 +15,7 @@ import {
   startNatsServer,
   systemClock,
 } from '../../bus/index.ts'
-import { Wire } from './wire.ts'
+import { Wire } from '../kit/soak/index.ts'
 
 const program = findNatsServer()
 if (!program) console.log('no nats-server on this machine: nothing is tested against a real one')

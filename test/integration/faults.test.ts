@@ -21,8 +21,8 @@ import {
 import { countPackets, openCapture } from '../../loadgen/index.ts'
 import { prads } from '../../nf-apps/index.ts'
 import { SLOT_BITS } from '../../placement/index.ts'
+import { Wire } from '../kit/soak/index.ts'
 import { newFile, Running, run, sample, until } from './rehome.ts'
-import { Wire } from './wire.ts'
 
 const one = run('prads', '--pcap', sample, '--bus', 'memory', '--scale', '1')
 

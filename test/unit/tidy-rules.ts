@@ -20,13 +20,14 @@ const LAYERS: Record<string, readonly string[]> = {
   loadgen: ['nf-apps/packet', 'placement', 'bus'],
   cli: ['*'],
   bench: ['*'],
-  'test/kit': ['*'],
-  test: ['*', 'test/kit', 'bench'],
+  'test/kit/soak': ['*'],
+  'test/kit': ['*', 'test/kit/soak'],
+  test: ['*', 'test/kit', 'test/kit/soak', 'bench'],
   samples: ['*', 'test/kit'],
   '.': ['*'],
 }
 /** Not part of the product: `*` above leaves them out. */
-const OUTSIDE = new Set(['test', 'test/kit', 'bench', 'samples'])
+const OUTSIDE = new Set(['test', 'test/kit', 'test/kit/soak', 'bench', 'samples'])
 
 /** The folder a file belongs to: the innermost one with a door, else the top one. */
 function folderOf(file: string, doors: ReadonlySet<string>): string {
@@ -138,7 +139,7 @@ export const importsNameTheirFile: Rule = (sources) =>
 
 const PROGRAMS = ['index.ts', 'cli/main.ts', 'bench/main.ts', 'test/kit/index.ts']
 const STARTED =
-  /^(vitest\.config\.ts|test\/kit\/(sim-main|check-\w+)\.ts|test\/types\/.*|samples\/.*|.*\.test\.ts)$/
+  /^(vitest\.config\.ts|test\/kit\/(\w+-main|check-\w+)\.ts|test\/types\/.*|samples\/.*|.*\.test\.ts)$/
 
 export const everyFileIsUsed: Rule = (sources) => {
   const paths = sources.map((s) => s.path)
@@ -236,11 +237,11 @@ const TIME_AND_CHANCE = new RegExp(
 )
 /**
  * Where time and chance come from. Everything else is handed a clock and a seed, so that the simulator
- * can own both.
+ * can own both. A soak is of real processes in real time.
  */
 const CLOCKED =
   /^(bus\/clock\.ts|bus\/nats[^/]*\.ts|cli\/.*|bench\/.*|samples\/.*|vitest\.config\.ts)$/
-const TESTING = /^test\/(?!kit\/)|^test\/kit\/(sim-main|lab[\w-]*|check-nat)\.ts$/
+const TESTING = /^test\/(?!kit\/)|^test\/kit\/((\w+-main|lab[\w-]*|check-nat)\.ts$|soak\/)/
 
 export const timeAndChanceAreHandedIn: Rule = (sources) =>
   sources

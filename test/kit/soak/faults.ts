@@ -1,0 +1,163 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { NatsServer } from '../../../bus/index.ts'
+import { SoakNode } from './fleet.ts'
+import { type FaultKind, type FaultPlan, faultKinds, INSTANCES_MAX } from './plan.ts'
+import { now } from './soak-nf.ts'
+import type { Wire } from './wire.ts'
+
+/** A cluster of processes on a server, and everything that a plan lets happen to them. */
+export class Harm {
+  readonly nodes: SoakNode[] = []
+  readonly seen: Record<FaultKind, number>
+  /** Processes that were killed or stopped for too long since `mourn` was last called, and when. */
+  private killed = new Map<number, number>()
+  /** What must not have happened: an instance that ended, or that could not join or leave. */
+  readonly surprises: string[] = []
+  joins = 0
+  leaves = 0
+  private readonly server: NatsServer
+  private readonly sourceWire: Wire
+  private readonly to: { port: number; cluster: string }
+  private readonly underWay = new Set<Promise<void>>()
+  private serverBusy: Promise<void> = Promise.resolve()
+  private made = 0
+  private starting = 0
+  private closing = false
+
+  constructor(server: NatsServer, sourceWire: Wire, to: { port: number; cluster: string }) {
+    this.server = server
+    this.sourceWire = sourceWire
+    this.to = to
+    this.seen = Object.fromEntries(faultKinds.map((k) => [k, 0])) as Record<FaultKind, number>
+  }
+
+  get active(): SoakNode[] {
+    return this.nodes.filter((n) => n.state === 'in' || n.state === 'joining')
+  }
+
+  async scaleTo(n: number, whom = 0): Promise<void> {
+    const { active } = this
+    const work: Promise<void>[] = []
+    for (let i = active.length + this.starting; i < n; i++) work.push(this.joinOne())
+    const leaving = active.filter((node) => node.state === 'in')
+    for (let i = Math.min(active.length - n, leaving.length - 1); i > 0; i--) {
+      const [node] = leaving.splice(Math.floor(whom * leaving.length), 1)
+      work.push(this.expected(`${node!.id} leaves`, node!.leave()))
+      this.leaves++
+    }
+    await Promise.all(work)
+  }
+
+  private async joinOne(): Promise<void> {
+    let node = this.nodes.find((one) => one.state === 'spare' && !one.stopped)
+    if (node) node.state = 'joining'
+    else {
+      this.starting++
+      const started = SoakNode.start(`i${++this.made}`, this.to, (one) => this.dead(one))
+      node = await started.finally(() => this.starting--)
+      node.state = 'joining'
+      this.nodes.push(node)
+    }
+    this.joins++
+    await this.expected(`${node.id} joins`, node.join())
+  }
+
+  private async expected(what: string, work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      if (this.killed.size === 0) this.surprises.push(`${what}: ${why}`)
+    }
+  }
+
+  private dead(node: SoakNode): void {
+    this.nodes.splice(this.nodes.indexOf(node), 1)
+    if (this.closing || this.killed.has(node.pid)) return
+    const { exitCode, signalCode } = node.child
+    this.surprises.push(`${node.id} has ended (${signalCode ?? exitCode}): ${node.said}`)
+  }
+
+  /** Lets it happen; `settled` waits until it is over. */
+  apply(fault: FaultPlan): void {
+    const work = this.happen(fault).catch((error) => {
+      this.surprises.push(`${fault.kind}: ${error instanceof Error ? error.message : error}`)
+    })
+    this.underWay.add(work)
+    void work.then(() => this.underWay.delete(work))
+  }
+
+  private async happen({ kind, whom, much }: FaultPlan): Promise<void> {
+    const { active } = this
+    const node = active[Math.floor(whom * active.length)]
+    if (!node) return
+    this.seen[kind]++
+    if (kind === 'scale') await this.scaleTo(much, whom)
+    else if (kind === 'cut') this.wireOf(node, whom).cut()
+    else if (kind === 'cut all') for (const wire of this.wires) wire.cut()
+    else if (kind === 'hold') await this.hold(this.wireOf(node, whom), much)
+    else if (kind === 'kill') this.kill(node)
+    else if (kind === 'pause') await this.pause(node, much)
+    else if (kind === 'long pause') {
+      this.killed.set(node.pid, now())
+      await this.pause(node, much)
+    } else await this.harmServer(kind, much)
+  }
+
+  private get wires(): Wire[] {
+    return [this.sourceWire, ...this.nodes.map((n) => n.wire)]
+  }
+  /** Now and then it is the source's that is meant. */
+  private wireOf(node: SoakNode, whom: number): Wire {
+    return whom > 0.9 ? this.sourceWire : node.wire
+  }
+  private async hold(wire: Wire, ms: number): Promise<void> {
+    wire.hold()
+    await delay(ms)
+    wire.release()
+  }
+  private async pause(node: SoakNode, ms: number): Promise<void> {
+    node.pause()
+    await delay(ms)
+    node.resume()
+  }
+  private kill(node: SoakNode): void {
+    // One is left to go on.
+    if (this.active.length > 1) this.killed.set(node.pid, node.kill())
+  }
+
+  private harmServer(kind: FaultKind, ms: number): Promise<void> {
+    const { server } = this
+    this.serverBusy = this.serverBusy.then(async () => {
+      if (kind === 'server pause') {
+        server.kill('SIGSTOP')
+        await delay(ms)
+        server.kill('SIGCONT')
+        return
+      }
+      if (kind === 'server kill') server.kill('SIGKILL')
+      await server.stop()
+      await delay(ms)
+      await server.restart()
+    })
+    return this.serverBusy
+  }
+
+  /** All that was begun is over, and enough instances are there. */
+  async settled(): Promise<void> {
+    while (this.underWay.size > 0) await Promise.all(this.underWay)
+    if (this.active.length === 0) await this.scaleTo(Math.min(2, INSTANCES_MAX))
+  }
+
+  /** Who was killed since it was last asked. */
+  mourn(): ReadonlyMap<number, number> {
+    const { killed } = this
+    this.killed = new Map()
+    return killed
+  }
+
+  async close(): Promise<void> {
+    this.closing = true
+    await Promise.all(this.nodes.map((node) => node.end()))
+  }
+}

@@ -1,0 +1,5 @@
+export { Checker, type Round } from './checker.ts'
+export { digestOf, type Line } from './history.ts'
+export { Soak, type SoakReport } from './soak.ts'
+export { type Break, breaks } from './soak-nf.ts'
+export { Wire } from './wire.ts'
