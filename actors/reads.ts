@@ -225,15 +225,15 @@ export class Reads {
     for (const asked of stalled) this.send(asked)
   }
 
-  onValue(from: MemberNo, r: ByteReader): void {
+  onValue(r: ByteReader): void {
     const id = r.u32()
     const what = r.u8()
     const asked = this.asked.get(id)
     if (!asked) return // asked again elsewhere when its first home was thought gone
     this.forget(id, asked)
-    // What was read here is the newest there is.
-    if (asked.method && from !== this.core.self && this.isOutrun(asked)) {
-      this.send({ ...asked, askers: [...asked.askers, ...asked.late], late: [] })
+    if (asked.method && this.isOutrun(asked)) {
+      const all = { ...asked, askers: [...asked.askers, ...asked.late], late: [] }
+      if (!this.answerHere(all, asked.method)) this.send(all)
       return
     }
     if (what === THROWN) {
@@ -247,6 +247,22 @@ export class Reads {
   private isOutrun({ type, hash, words, order }: Asked): boolean {
     type.words.set(words)
     return !this.isGood(type, hash, { order, words })
+  }
+
+  /**
+   * The actor is here: what it is now answers all who wait. What it was when the answer was written does not, not even if
+   * it was written here: it may have lain in the queue of our own messages while turns ran and were read.
+   */
+  private answerHere({ type, hash, args, askers }: Asked, method: RuntimeMethod): boolean {
+    const state = this.stateHere(type, hash)
+    if (!state) return false
+    try {
+      const value = method.run(state, ...args)
+      for (const asker of askers) asker.resolve(value)
+    } catch (error) {
+      for (const asker of askers) asker.reject(error)
+    }
+    return true
   }
 
   private forget(id: number, asked: Asked): void {

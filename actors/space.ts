@@ -211,7 +211,7 @@ export class Space {
       case Kind.READ_HOME:
         return this.readHome(r)
       case Kind.VALUE:
-        return this.reads.onValue(from, r)
+        return this.reads.onValue(r)
       case Kind.COLLECT:
         return this.collects.onCollect(r)
       case Kind.FOUND:
