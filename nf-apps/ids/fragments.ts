@@ -16,7 +16,7 @@ export interface Datagram {
 
 /** Datagrams that two hosts may have under way; the oldest goes first. */
 const DATAGRAMS_MAX = 16
-const PIECES_MAX = 512
+const PIECES_MAX = 2048
 const DATAGRAM_BYTES_MAX = 65_535
 /** Packet time that a datagram waits for its rest. */
 const WAIT_US = 60_000_000
@@ -30,7 +30,8 @@ export function defragment(datagrams: Datagram[], p: Packet): Packet | undefined
   const end = Math.min(p.l3Offset + p.totalLength, p.end)
   const bytes = new Uint8Array(p.bytes.subarray(start, end))
   const at = p.fragmentOffset
-  if (bytes.length === 0 || at + bytes.length > DATAGRAM_BYTES_MAX - HEADER_V6) return undefined
+  const most = DATAGRAM_BYTES_MAX - (v4 ? HEADER_V4 : 0)
+  if (bytes.length === 0 || at + bytes.length > most) return undefined
   const protocol = v4 ? p.ipProtocol : p.bytes[p.fragmentHeaderOffset]!
   const datagram = find(datagrams, p, protocol)
   if (datagram.pieces.length >= PIECES_MAX) return undefined
@@ -59,6 +60,7 @@ function assemble(pieces: readonly Piece[], header: number): Uint8Array | undefi
   const last = pieces.find((piece) => piece.last)
   if (!last) return undefined
   const length = last.at + last.bytes.length
+  if (pieces.reduce((sum, piece) => sum + piece.bytes.length, 0) < length) return undefined
   const whole = new Uint8Array(header + length)
   const filled = new Uint8Array(length)
   let count = 0

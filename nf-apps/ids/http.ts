@@ -137,6 +137,14 @@ function step(
     case 'start': {
       const blank = blankLines(data)
       if (blank > 0) return blank
+      const strayLine = fromClient ? undefined : STRAY_LINE.exec(latin1(data.subarray(0, 256)))
+      if (strayLine) return strayLine[0].length
+      if (!fromClient && isBodyAlone(data)) {
+        http.waiting.shift()
+        startBody(side, EMPTY)
+        side.phase = 'until-close'
+        return 0
+      }
       const end = headEnd(data, fromClient)
       if (end > 0) begin(http, side, fromClient, data.slice(0, end), on)
       return end
@@ -147,8 +155,10 @@ function step(
       addBody(side, fromClient, data.subarray(0, taken), on)
       side.left -= taken
       if (side.left === 0) {
-        if (side.phase === 'body') complete(side, fromClient, on)
-        else side.phase = 'chunk-size'
+        if (side.phase === 'chunk') side.phase = 'chunk-size'
+        // What a server sends on is the body's rest: its length was wrong.
+        else if (!fromClient && isBodyAlone(data.subarray(taken))) side.phase = 'until-close'
+        else complete(side, fromClient, on)
       }
       return taken
     }
@@ -181,13 +191,35 @@ function headEnd(data: Uint8Array, fromClient: boolean): number {
   const first = data.indexOf(LF)
   if (first < 0) return -1
   if (fromClient && !/\S\s+\S+\s+\S/.test(latin1(data.subarray(0, first)))) {
-    if (/^\s*GET\s+\S+\s*$/i.test(latin1(data.subarray(0, first)))) return first + 1
+    const alone = /^\s*GET\s+\S+\s*$/i.test(latin1(data.subarray(0, first)))
+    const followed = /^[\w-]+:/.test(latin1(data.subarray(first + 1, first + 64)))
+    if (alone && !followed) return first + 1
   }
   for (let at = first; at >= 0; at = data.indexOf(LF, at + 1)) {
     if (data[at + 1] === LF) return at + 2
     if (data[at + 1] === CR && data[at + 2] === LF) return at + 3
+    if (fromClient || data[at - 1] === CR) continue
+    // Behind a lone line feed a server's line of blanks is an end as well, unless a better one follows.
+    const blank = /^[ \t\r]+\n(?!\r?\n)/.exec(latin1(data.subarray(at + 1, at + 16)))
+    if (blank) return at + 1 + blank[0].length
   }
   return -1
+}
+
+/** A line in front of an answer that is none of it; browsers read over it. */
+const STRAY_LINE = /^(?![\s\0]*HTTP\/)[^\n]*\n(?=HTTP\/)/i
+
+/** Bytes from a server that begin no answer: a body without headers, as of HTTP/0.9. */
+function isBodyAlone(data: Uint8Array): boolean {
+  const start = latin1(data.subarray(0, 16))
+  return start.trimStart().length >= 6 && !STATUS_LINE.test(start)
+}
+
+function startBody(side: HttpSide, head: Uint8Array): void {
+  side.head = head
+  side.body = []
+  side.bodyBytes = 0
+  side.bodySeen = false
 }
 
 function begin(
@@ -197,22 +229,20 @@ function begin(
   head: Uint8Array,
   on: OnMessage,
 ): void {
-  side.head = head
-  side.body = []
-  side.bodyBytes = 0
-  side.bodySeen = false
+  startBody(side, head)
   const text = latin1(head)
   if (fromClient) {
     if (http.waiting.length < WAITING_MAX) http.waiting.push(/^\s*(\S+)/.exec(text)?.[1] ?? '')
-  } else if (!/^HTTP\//i.test(text)) {
+  } else if (!STATUS_LINE.test(text)) {
     side.phase = 'over'
     return
   }
   on({ isRequest: fromClient, head, body: undefined })
-  const status = fromClient ? 0 : Number(/^\S+\s+(\d+)/.exec(text)?.[1] ?? 0)
+  const status = fromClient ? 0 : Number(/^[\s\0]*\S+\s+(\d+)/.exec(text)?.[1] ?? 0)
   const interim = status >= 100 && status < 200 && status !== 101
   const method = fromClient ? '' : interim ? (http.waiting[0] ?? '') : (http.waiting.shift() ?? '')
-  if (status === 101 || (method === 'CONNECT' && status >= 200 && status < 300)) {
+  const switched = status === 101 && headerOf(head, 'content-length') === undefined
+  if (switched || (method === 'CONNECT' && status >= 200 && status < 300)) {
     complete(side, fromClient, on)
     http.request.phase = http.response.phase = 'over'
     return
@@ -241,12 +271,19 @@ function chooseBody(
   else if (!length && !fromClient && !bodiless) side.phase = 'until-close'
 }
 
-/** A header's value, folded lines joined, repeated ones by commas. */
+const STATUS_LINE = /^[\s\0]*HTTP\//i
+
+/** A header's value, folded lines joined, repeated ones by commas, without the NULs that some leave out. */
 function headerOf(head: Uint8Array, name: string): string | undefined {
-  const text = latin1(head).replaceAll(/\r*\n[ \t\0]+/g, ' ')
+  let text = latin1(head)
+  if (STATUS_LINE.test(text)) {
+    // Of servers' lines a lone return is an end as well, and a folded one with a name of its own is none.
+    text = text.replaceAll(/\r(?!\n)/g, '\n').replaceAll(/\n[ \t]+(?=[\w-]+[ \t]*:)/g, '\n')
+  }
+  text = text.replaceAll(/\r*\n[ \t\0]+/g, ' ').replaceAll('\0', '')
   const values: string[] = []
   for (const line of text.split('\n')) {
-    const [, header, value] = /^([^:]*?)[\s\0]*:([\s\S]*)$/.exec(line) ?? []
+    const [, header, value] = /^([^:]*?)\s*:([\s\S]*)$/.exec(line) ?? []
     if (header?.toLowerCase() === name) values.push(value!.trim())
   }
   return values.length > 0 ? values.join(',') : undefined

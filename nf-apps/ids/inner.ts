@@ -24,13 +24,16 @@ const IPIP = 4
 const IPV6_IN_IP = 41
 const GRE = 47
 const VXLAN_PORT = 4789
+const NSH = 0x894f
 const GENEVE_PORT = 6081
 /** Of VXLAN all, of Geneve the part of fixed length. */
 const UDP_TUNNEL_HEADER = 8
 
 /** The packet that this one carries; undefined if it is no tunnel. */
 export function carried(p: Packet, depth: number): Packet | undefined {
-  if (depth >= DEPTH_MAX || p.isFragment || p.payloadLength <= 0) return undefined
+  if (depth >= DEPTH_MAX || p.isFragment || p.payloadOffset < 0) return undefined
+  if (p.etherType === NSH) return nsh(p)
+  if (p.payloadLength <= 0) return undefined
   switch (p.ipProtocol) {
     case IPIP:
     case IPV6_IN_IP:
@@ -58,6 +61,16 @@ function geneve(p: Packet): Packet | undefined {
   if (bytes[at]! >>> 6 !== 0) return undefined
   const inside = at + UDP_TUNNEL_HEADER + 4 * (bytes[at]! & 0x3f)
   return byEtherType(p, inside, (bytes[at + 2]! << 8) | bytes[at + 3]!)
+}
+
+/** RFC 8300: version, flags, length in words (6 bits), kind of metadata, what is inside, path, metadata. */
+function nsh(p: Packet): Packet | undefined {
+  const { bytes, payloadOffset: at, end } = p
+  if (at + 8 > end) return undefined
+  const inside = at + 4 * (bytes[at + 1]! & 0x3f)
+  const next = bytes[at + 3]!
+  if (next !== 1 && next !== 2 && next !== 3) return undefined
+  return load(p, inside, next === 3 ? LINK_ETHERNET : LINK_RAW, end)
 }
 
 function byEtherType(p: Packet, at: number, type: number): Packet | undefined {
@@ -90,11 +103,11 @@ function ppp(p: Packet, start: number): Packet | undefined {
   return load(p, at + (short ? 1 : 2), LINK_RAW)
 }
 
-function load(p: Packet, at: number, linkType: number): Packet | undefined {
-  const { bytes, payloadEnd, timeUs, clockUs, index, hash } = p
-  if (at >= payloadEnd) return undefined
+function load(p: Packet, at: number, linkType: number, end = p.payloadEnd): Packet | undefined {
+  const { bytes, timeUs, clockUs, index, hash } = p
+  if (at >= end) return undefined
   const inner = new Packet()
-  inner.load(bytes, at, payloadEnd, linkType, payloadEnd - at, timeUs, clockUs, index, hash)
+  inner.load(bytes, at, end, linkType, end - at, timeUs, clockUs, index, hash)
   return inner.kind === NET_IPV4 || inner.kind === NET_IPV6 ? inner : undefined
 }
 

@@ -132,8 +132,10 @@ export interface ParsedPcre {
   readonly buffer: string | undefined
 }
 
+/** Names behind the flags say where Suricata notes what the groups caught; that decides nothing. */
 export function parsePcre(value: string): ParsedPcre {
-  const m = /^(!?)\s*(?:\/([\s\S]*)\/|m(\W)([\s\S]*)\3)([a-zA-Z]*)$/.exec(unquoted(value))
+  const expression = unquoted(value).replace(/(?:\s*,\s*(?:flow|pkt):\w+)+$/, '')
+  const m = /^(!?)\s*(?:\/([\s\S]*)\/|m(\W)([\s\S]*)\3)([a-zA-Z]*)$/.exec(expression)
   if (!m) throw new Unsupported('pcre', `expected "/…/flags", not ${value}`)
   const flags = m[5]!
   let buffer: string | undefined

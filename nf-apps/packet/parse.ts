@@ -74,14 +74,14 @@ function parseLoopback(p: Packet, at: number): number {
   return parseNetwork(p, family === 2 ? n.ETHER_IPV4 : v6 ? n.ETHER_IPV6 : 0, at + 4)
 }
 
-/** Address and control (RFC 1662), which some leave out, then PPP's own number of the protocol. */
+/** Address and control (RFC 1662), which some leave out, then PPP's own number, whose zero some leave out. */
 function parsePpp(p: Packet, at: number): number {
-  const framed = p.end - at >= 2 && u16(p.bytes, at) === 0xff03
-  if (framed) at += 2
+  if (p.end - at >= 2 && u16(p.bytes, at) === 0xff03) at += 2
   if (p.end - at < 2) return n.BAD_LINK_TRUNCATED
-  const protocol = u16(p.bytes, at)
-  const ip = protocol === 0x0021 ? n.ETHER_IPV4 : protocol === 0x0057 ? n.ETHER_IPV6 : 0
-  return parseNetwork(p, ip, at + 2)
+  const short = (p.bytes[at]! & 1) === 1
+  const protocol = short ? p.bytes[at]! : u16(p.bytes, at)
+  const ip = protocol === 0x21 ? n.ETHER_IPV4 : protocol === 0x57 ? n.ETHER_IPV6 : 0
+  return parseNetwork(p, ip, at + (short ? 1 : 2))
 }
 
 function parseChdlc(p: Packet, at: number): number {
