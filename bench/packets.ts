@@ -1,4 +1,4 @@
-import { ByteWriter } from '../bus/index.ts'
+import { ByteReader, ByteWriter } from '../bus/index.ts'
 import {
   CaptureRecord,
   Random,
@@ -80,12 +80,24 @@ export function batchesOf(p: Packets, view: View): Uint8Array[] {
   const { slotBits } = view
   const steerer = new Steerer({ out, slotBits, wallMs: () => 0, flipsPerStep: 1 })
   steerer.onView(view)
+  let answered = 0
   for (let i = 0; i < p.count; i++) {
     const bytes = p.bytes.subarray(p.at[i]!, p.at[i + 1]!)
     const place = { bytes, start: 0, end: bytes.length, linkType: LINK_ETHERNET }
     const stamp = { wireLength: bytes.length, timeUs: p.timeUs[i]! }
-    steerer.offer({ ...place, ...stamp }, p.hash[i]!)
+    if (!steerer.offer({ ...place, ...stamp }, p.hash[i]!))
+      throw new Error('a packet was not taken')
+    // Each batch has its verdicts at once: a steerer sends only so many packets ahead of them.
+    for (; answered < batches.length; answered++) steerer.onDone(doneOf(batches[answered]!))
   }
   steerer.flush()
   return batches
+}
+
+/** The answer to a batch: its number, and how many packets were forwarded, dropped and emitted. */
+function doneOf(batch: Uint8Array): ByteReader {
+  const w = new ByteWriter()
+  w.u32(new ByteReader(batch).u32())
+  for (const n of [0, 0, 0]) w.u32(n)
+  return new ByteReader(w.written())
 }
