@@ -9,6 +9,8 @@ export interface KeyType<K> {
   readonly name: string
   /** Words of an encoded key: the same for every key of the type. */
   readonly words: number
+  /** The hash is the steering hash of the packets that the key is taken from. */
+  readonly steered?: boolean
   /** Fills `out[0..words)`; answers the hash (32 bits, unsigned) that places the key. */
   write(key: K, out: Uint32Array): number
   read(words: Uint32Array, at: number): K

@@ -347,6 +347,13 @@ export class Space {
     this.loans.timeOut(before)
   }
 
+  /** Packets of these steering hashes come next: what is keyed by their flows is looked at ahead of them. */
+  foresee(hashes: Uint32Array, count: number): void {
+    for (const type of this.core.types) {
+      if (type.key.steered) type.table.foresee(hashes, count)
+    }
+  }
+
   /** The packet time (µs) of what is handled from here on: expiry goes by it. */
   set packetUs(us: number) {
     this.core.packetUs = us

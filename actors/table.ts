@@ -16,6 +16,9 @@ import { pack, unpack } from './values.ts'
 /** In a free record's ENTRY, so that who still knows its row does not take it for one that says nothing. */
 const FREED = 0xffff_ffff
 
+/** Hashes that are foreseen at a time, at most. */
+const FORESEEN_MAX = 64
+
 /** A record's number in its table. Records never move, so it stays good while the record is in use. */
 export type Row = number
 
@@ -37,6 +40,7 @@ export class ActorTable {
   private readonly pageMask: number
   private readonly strideWords: number
   private readonly keyWords: number
+  private readonly isKey: Layout['isKey']
   private readonly plainCount: number
   private free: Row = -1
   private unused: Row = 0
@@ -44,6 +48,9 @@ export class ActorTable {
   /** Pairs of hash and row + 1 (0: empty), open addressing by the hash's low bits. */
   private readonly segments: Int32Array[]
   private readonly counts: Uint32Array
+  private readonly foreseen = new Int32Array(FORESEEN_MAX)
+  /** Of no meaning. */
+  seen = 0
   private readonly segmentShift: number
 
   constructor(layout: Layout, options: { slotBits: number; pageBits: number }) {
@@ -52,6 +59,7 @@ export class ActorTable {
     this.pageMask = (1 << options.pageBits) - 1
     this.strideWords = layout.stride * 2
     this.keyWords = layout.keyWords
+    this.isKey = layout.isKey
     this.plainCount = layout.plain.length
     const segmentBits = Math.min(options.slotBits, 10)
     // A shift by 32 is a shift by 0 in JavaScript, so there are always two segments at least.
@@ -72,17 +80,10 @@ export class ActorTable {
     for (let i = hash & mask; ; i = (i + 1) & mask) {
       const row = segment[2 * i + 1]! - 1
       if (row < 0) return -1
-      if (segment[2 * i]! === wanted && this.hasKey(row, key)) return row
+      if (segment[2 * i]! !== wanted) continue
+      const words = this.pages[row >>> this.pageBits]!.u32
+      if (this.isKey(words, (row & this.pageMask) * this.strideWords, key)) return row
     }
-  }
-
-  private hasKey(row: Row, key: Uint32Array): boolean {
-    const words = this.pages[row >>> this.pageBits]!.u32
-    const at = (row & this.pageMask) * this.strideWords + HEADER_WORDS
-    // The hash is the same: so is the key, almost always, and no word is worth a branch of its own.
-    let differs = 0
-    for (let i = 0; i < this.keyWords; i++) differs |= words[at + i]! ^ key[i]!
-    return differs === 0
   }
 
   /** The record lies still: it has its home here, and nothing goes on with it. */
@@ -90,6 +91,49 @@ export class ActorTable {
     const words = this.pages[row >>> this.pageBits]!.u32
     const at = (row & this.pageMask) * this.strideWords
     return words[at + AFFAIR]! === 0 && words[at + ACTIVATION]! !== 0
+  }
+
+  /** Aims at the key's record if it lies still (most packets' way); -1 if it does not, or there is none. */
+  aimAtStill(cursor: Cursor, hash: number, key: Uint32Array): Row {
+    const segment = this.segments[hash >>> this.segmentShift]!
+    const mask = (segment.length >> 1) - 1
+    const wanted = hash | 0
+    for (let i = hash & mask; ; i = (i + 1) & mask) {
+      const row = segment[2 * i + 1]! - 1
+      if (row < 0) return -1
+      if (segment[2 * i]! !== wanted) continue
+      const page = this.pages[row >>> this.pageBits]!
+      const words = page.u32
+      const record = row & this.pageMask
+      const at = record * this.strideWords
+      if (!this.isKey(words, at, key)) continue
+      if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return -1
+      cursor.aim(page, record)
+      return row
+    }
+  }
+
+  /**
+   * Looks where the keys of these hashes are likely to be, all of them before any is used: what each waits for from
+   * memory, it waits for together with the others. Changes nothing.
+   */
+  foresee(hashes: Uint32Array, hashCount: number): void {
+    const count = Math.min(hashCount, FORESEEN_MAX)
+    const { foreseen, segments, pages, segmentShift, pageBits, pageMask, strideWords } = this
+    for (let i = 0; i < count; i++) {
+      const hash = hashes[i]!
+      const segment = segments[hash >>> segmentShift]!
+      foreseen[i] = segment[2 * (hash & ((segment.length >> 1) - 1)) + 1]!
+    }
+    let seen = 0
+    for (let i = 0; i < count; i++) {
+      const row = foreseen[i]! - 1
+      if (row < 0) continue
+      const { u32 } = pages[row >>> pageBits]!
+      const at = (row & pageMask) * strideWords
+      seen |= u32[at]! | u32[at + strideWords - 1]!
+    }
+    this.seen = seen // or the loads would be none
   }
 
   /** A record for a key that has none. Its state is fresh only after `reset`. */
@@ -123,7 +167,7 @@ export class ActorTable {
   private link(hash: number, row: Row): void {
     const s = hash >>> this.segmentShift
     let segment = this.segments[s]!
-    if (segment === this.emptySegment || (this.counts[s]! + 1) * 4 > (segment.length >> 1) * 3) {
+    if (segment === this.emptySegment || this.counts[s]! * 4 >= segment.length) {
       segment = this.growSegment(s)
     }
     put(segment, hash, row)
@@ -174,8 +218,7 @@ export class ActorTable {
   }
 
   aim(cursor: Cursor, row: Row): void {
-    const r = row & this.pageMask
-    cursor.aim(this.pages[row >>> this.pageBits]!, r * this.layout.stride, r * this.plainCount)
+    cursor.aim(this.pages[row >>> this.pageBits]!, row & this.pageMask)
   }
 
   /** Makes the record's state that of a fresh actor. */
@@ -187,17 +230,6 @@ export class ActorTable {
     }
     const at = (row & this.pageMask) * this.plainCount
     for (let j = 0; j < this.plainCount; j++) page.plain[at + j] = this.layout.plain[j]!.initial()
-  }
-
-  /** Aims at the record if it lies still: one look at its page for both. */
-  aimAtStill(cursor: Cursor, row: Row): boolean {
-    const page = this.pages[row >>> this.pageBits]!
-    const words = page.u32
-    const r = row & this.pageMask
-    const at = r * this.strideWords
-    if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return false
-    cursor.aim(page, at >>> 1, r * this.plainCount)
-    return true
   }
 
   /** The state as it travels: the record's numbers as they lie, then the plain values as MessagePack. */

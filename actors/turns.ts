@@ -28,22 +28,21 @@ export class Turns {
     const { core } = this
     if (core.inTurn) throw nested(type)
     const hash = core.address(type, key)
-    const { table } = type
-    const row = table.find(hash, type.words)
-    if (row >= 0 && table.aimAtStill(type.cursor, row)) {
+    const row = type.table.aimAtStill(type.cursor, hash, type.words)
+    if (row >= 0) {
       if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
       return this.over(type, row, turn, mustExist, false)
     }
-    return this.turnElsewhere(type, hash, row, turn, mustExist)
+    return this.turnElsewhere(type, hash, turn, mustExist)
   }
 
   private turnElsewhere(
     type: RuntimeType,
     hash: number,
-    found: Row,
     turn: Waiter['turn'],
     mustExist: boolean,
   ): unknown {
+    const found = type.table.find(hash, type.words)
     if (this.moves.isAbsent(type, hash, found)) {
       if (mustExist) return this.overNothing(turn)
       return this.over(type, this.moves.make(type, hash), turn, false, true)

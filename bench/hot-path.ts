@@ -16,6 +16,7 @@ export function handleAll(solo: SoloInstance, p: Packets, packet: Packet): numbe
     const end = at[i + 1]!
     const time = timeUs[i]!
     packet.load(bytes, start, end, LINK_ETHERNET, end - start, time, time, i, hash[i]!)
+    packet.isStamped = true
     solo.onPacket(packet)
   }
   return count

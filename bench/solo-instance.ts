@@ -61,6 +61,7 @@ export class SoloInstance {
         space.packetUs = us
       },
       pressed: () => space.pressed,
+      foresee: (hashes, count) => space.foresee(hashes, count),
       wake: () => {},
       wallMs: () => performance.timeOrigin + performance.now(),
     })

@@ -85,6 +85,7 @@ export class Instance implements Part {
         space.packetUs = us
       },
       pressed: () => space.pressed,
+      foresee: (hashes, count) => space.foresee(hashes, count),
       wake: () => member.wake(),
       wallMs: ports.wallMs,
     })

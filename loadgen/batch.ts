@@ -13,6 +13,7 @@ export interface BatchHead {
   readonly dueMs: number
   readonly count: number
 }
+const LE = true
 export const BATCH_HEAD_BYTES = 22
 
 export function writeHead(w: ByteWriter, head: BatchHead): void {
@@ -49,15 +50,38 @@ export function writePacket(
   w.block(a.start === 0 && a.end === a.bytes.length ? a.bytes : a.bytes.subarray(a.start, a.end))
 }
 
+// Where the stamps of a packet lie, from its start on.
+const TIME_AT = 8
+const CLOCK_AT = 16
+const HASH_AT = 24
+const WIRE_LENGTH_AT = 28
+const LINK_TYPE_AT = 32
+const LENGTH_AT = 34
+const STAMP_BYTES = 38
+
 /** The packet's view is over the reader's bytes: nothing is copied. */
 export function readPacket(r: ByteReader, packet: Packet): void {
-  const index = r.f64()
-  const timeUs = r.f64()
-  const clockUs = r.f64()
-  const hash = r.u32()
-  const wireLength = r.u32()
-  const linkType = r.u16()
-  const length = r.u32()
-  const start = r.skip(length)
-  packet.load(r.bytes, start, start + length, linkType, wireLength, timeUs, clockUs, index, hash)
+  const at = r.skip(STAMP_BYTES) // one check for all of them
+  const { bytes, view } = r
+  const start = r.skip(view.getUint32(at + LENGTH_AT, LE))
+  const linkType = view.getUint16(at + LINK_TYPE_AT, LE)
+  const wireLength = view.getUint32(at + WIRE_LENGTH_AT, LE)
+  const timeUs = view.getFloat64(at + TIME_AT, LE)
+  const clockUs = view.getFloat64(at + CLOCK_AT, LE)
+  const index = view.getFloat64(at, LE)
+  const hash = view.getUint32(at + HASH_AT, LE)
+  packet.load(bytes, start, r.pos, linkType, wireLength, timeUs, clockUs, index, hash)
+  packet.isStamped = true
+}
+
+/** The hashes of the next packets, up to `count`, without taking them; answers how many there are. */
+export function peekHashes(r: ByteReader, hashes: Uint32Array, count: number): number {
+  const { view, end } = r
+  let at = r.pos
+  let n = 0
+  while (n < count && at + STAMP_BYTES <= end) {
+    hashes[n++] = view.getUint32(at + HASH_AT, LE)
+    at += STAMP_BYTES + view.getUint32(at + LENGTH_AT, LE)
+  }
+  return n
 }

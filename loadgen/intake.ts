@@ -1,7 +1,7 @@
 import { type ByteReader, type Clock, Kind, type MemberNo } from '../bus/index.ts'
 import { Packet } from '../nf-apps/packet/index.ts'
 import { type Sender, slotOf } from '../placement/index.ts'
-import { readHead, readPacket } from './batch.ts'
+import { peekHashes, readHead, readPacket } from './batch.ts'
 import { Latency } from './latency.ts'
 
 /** What the intake hands each packet to. 1: forward, 0: drop. */
@@ -90,6 +90,7 @@ export class Intake {
   private suspendedCount = 0
   /** Per slot and steerer: flips that are not through, and packets behind them, as they came. */
   private readonly flips = new Map<number, (Entry | Flip)[]>()
+  private readonly hashes = new Uint32Array(HASHES)
   private readonly drained = new Set<string>()
   /** Packets behind a HOLD are kept though it is drained: until all of them may go on. */
   private keeps = false
@@ -114,7 +115,12 @@ export class Intake {
     this.reading = batch
     this.verdicts = 0
     try {
-      for (; read < count; read++) this.take(batch, r)
+      for (; read < count; read++) {
+        if (read % HASHES === 0) {
+          this.o.foresee(this.hashes, peekHashes(r, this.hashes, Math.min(count - read, HASHES)))
+        }
+        this.take(batch, r)
+      }
     } finally {
       this.reading = undefined
       // Their verdicts go together, now: one look at the clock tells when they were reached.
@@ -401,6 +407,8 @@ export class Intake {
 }
 
 const BACKLOG_STEP = 256
+/** Packets that are foreseen at a time. */
+const HASHES = 64
 
 export interface IntakeOptions {
   readonly out: Sender & { consumed(from: MemberNo, bytes: number): void }
@@ -411,6 +419,8 @@ export interface IntakeOptions {
   readonly onError: (packet: Packet, error: unknown) => number
   readonly onPacketTime: (us: number) => void
   readonly pressed: () => boolean
+  /** Packets of these steering hashes come next. */
+  readonly foresee: (hashes: Uint32Array, count: number) => void
   /** A suspended packet went on outside of any delivery: what it sent must be flushed. */
   readonly wake: () => void
   /** Wall clock in ms, the same on all processes of a machine. */

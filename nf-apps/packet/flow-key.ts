@@ -1,6 +1,15 @@
 import { hashWords } from '../../placement/index.ts'
 import { Ip } from './ip.ts'
-import { ETHER_ARP, NET_ARP, NET_IPV4, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
+import {
+  ETHER_ARP,
+  NET_ARP,
+  NET_IPV4,
+  NET_IPV6,
+  NET_NONE,
+  PROTO_FRAGMENT,
+  PROTO_ICMP,
+  PROTO_ICMPV6,
+} from './numbers.ts'
 import type { Packet } from './packet.ts'
 
 /** Stands for the EtherType of an 802.3 frame, and of a link that tells none. */
@@ -18,17 +27,91 @@ const ETHER_UNKNOWN = 0xffff
  *   0xffff where there is none.
  * - `vlan` is 0 unless the NF sets it: both directions need not come with the same tag.
  *
- * Mutable and reused; `clone()` to keep one.
+ * Mutable and reused; `clone()` to keep one. A packet's own key is filled in when somebody looks at it: most are only
+ * looked up by, and for that their words are written straight from the packet (keys.ts).
  */
 export class FlowKey {
-  readonly src = new Ip()
-  readonly dst = new Ip()
-  srcPort = 0
-  dstPort = 0
-  protocol = 0
   vlan = 0
+  private readonly from = new Ip()
+  private readonly to = new Ip()
+  private fromPort = 0
+  private toPort = 0
+  private number = 0
+  private isForward = true
+  /** The packet that the key is still to be filled from. */
+  private packet: Packet | undefined = undefined
+  private isSymmetric = false
+
+  /** The key of `p`, filled in when it is looked at: before `p` is loaded again. */
+  lookAt(p: Packet, isSymmetric: boolean): this {
+    this.vlan = 0
+    this.packet = p
+    this.isSymmetric = isSymmetric
+    return this
+  }
+
+  /** The packet, if it says all of the key but its VLAN: nobody has changed anything else. */
+  get unfilled(): Packet | undefined {
+    return this.packet
+  }
+
+  private fill(): void {
+    const p = this.packet
+    if (p === undefined) return
+    this.packet = undefined
+    const { vlan } = this
+    fill(this, p)
+    this.vlan = vlan
+    this.isForward = true
+    if (this.isSymmetric && !isOrdered(this)) this.reverse()
+  }
+
+  get src(): Ip {
+    if (this.packet !== undefined) this.fill()
+    return this.from
+  }
+  get dst(): Ip {
+    if (this.packet !== undefined) this.fill()
+    return this.to
+  }
+  get srcPort(): number {
+    if (this.packet !== undefined) this.fill()
+    return this.fromPort
+  }
+  set srcPort(port: number) {
+    if (this.packet !== undefined) this.fill()
+    this.fromPort = port
+  }
+  get dstPort(): number {
+    if (this.packet !== undefined) this.fill()
+    return this.toPort
+  }
+  set dstPort(port: number) {
+    if (this.packet !== undefined) this.fill()
+    this.toPort = port
+  }
+  get protocol(): number {
+    if (this.packet !== undefined) this.fill()
+    return this.number
+  }
+  set protocol(protocol: number) {
+    if (this.packet !== undefined) this.fill()
+    this.number = protocol
+  }
   /** Of a symmetric flow: whether the packet goes from `src` to `dst`. No part of the key. */
-  forward = true
+  get forward(): boolean {
+    const p = this.packet
+    if (p === undefined) return this.isForward
+    if (!isPlainV4(p)) {
+      this.fill()
+      return this.isForward
+    }
+    return !this.isSymmetric || inOrderV4(p.src.w3, p.dst.w3, p.srcPort, p.dstPort)
+  }
+  set forward(forward: boolean) {
+    if (this.packet !== undefined) this.fill()
+    this.isForward = forward
+  }
 
   copy(from: FlowKey): this {
     this.src.copy(from.src)
@@ -69,24 +152,27 @@ export class FlowKey {
   }
 }
 
-/** The flow of a packet, from its source to its destination: `p.flow`, filled. */
+/** The flow of a packet, from its source to its destination: `p.flow`. */
 export function flowOf(p: Packet): FlowKey {
-  const key = p.flow
-  fill(key, p)
-  key.forward = true
-  return key
+  return p.flow.lookAt(p, false)
 }
 
 /**
- * The flow of a packet, the same for both directions: `p.symmetricFlow`, filled. The side with the
+ * The flow of a packet, the same for both directions: `p.symmetricFlow`. The side with the
  * lower (address, port) is `src`; `forward` tells whether it sent this packet.
  */
 export function symmetricFlowOf(p: Packet): FlowKey {
-  const key = p.symmetricFlow
-  fill(key, p)
-  key.forward = true
-  if (!isOrdered(key)) key.reverse()
-  return key
+  return p.symmetricFlow.lookAt(p, true)
+}
+
+/** Whether the packet's flow is in two IPv4 addresses' last words, its ports and its protocol. */
+export function isPlainV4(p: Packet): boolean {
+  return (
+    p.kind === NET_IPV4 &&
+    !p.isFragment &&
+    p.ipProtocol !== PROTO_ICMP &&
+    p.ipProtocol !== PROTO_ICMPV6
+  )
 }
 
 function fill(key: FlowKey, p: Packet): FlowKey {
@@ -126,6 +212,10 @@ function inOrder(src: Ip, dst: Ip, srcPort: number, dstPort: number): boolean {
   if (src.w2 !== dst.w2) return below(src.w2, dst.w2)
   if (src.w3 !== dst.w3) return below(src.w3, dst.w3)
   return srcPort <= dstPort
+}
+
+export function inOrderV4(src: number, dst: number, srcPort: number, dstPort: number): boolean {
+  return src === dst ? srcPort <= dstPort : below(src, dst)
 }
 
 /** Compares signed words as if they were unsigned, without leaving the integers. */
@@ -192,7 +282,7 @@ export function orderedHash(low: Ip, high: Ip, ports: number, protocol: number):
 }
 
 /** Two IPv4 addresses say no more than their last words. */
-function orderedHashV4(low: number, high: number, ports: number, protocol: number): number {
+export function orderedHashV4(low: number, high: number, ports: number, protocol: number): number {
   const w = scratch
   w[0] = low
   w[1] = high
@@ -208,7 +298,7 @@ function hashV4(
   dstPort: number,
   protocol: number,
 ): number {
-  if (src === dst ? srcPort <= dstPort : below(src, dst)) {
+  if (inOrderV4(src, dst, srcPort, dstPort)) {
     return orderedHashV4(src, dst, (srcPort << 16) | dstPort, protocol)
   }
   return orderedHashV4(dst, src, (dstPort << 16) | srcPort, protocol)

@@ -1,10 +1,19 @@
 import type { KeyType } from '../../actors/index.ts'
 import { RehomeError } from '../../bus/index.ts'
 import { hashWords, mix } from '../../placement/index.ts'
-import { FlowKey, flowHash, isOrdered, orderedHash } from './flow-key.ts'
-import { Ip } from './ip.ts'
+import {
+  FlowKey,
+  flowHash,
+  inOrderV4,
+  isOrdered,
+  isPlainV4,
+  orderedHash,
+  orderedHashV4,
+} from './flow-key.ts'
+import { Ip, V4_MAPPED } from './ip.ts'
 import { macText, parseMac } from './mac.ts'
 import { ETHER_ARP, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from './numbers.ts'
+import type { Packet } from './packet.ts'
 
 const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
   [PROTO_ICMP, 'icmp'],
@@ -30,6 +39,7 @@ function parseProtocol(text: string): number {
 export const flow: KeyType<FlowKey> = {
   name: 'flow',
   words: 10,
+  steered: true,
   write(key, out) {
     writeEnds(key, out)
     out[9] = (key.vlan << 16) | key.protocol
@@ -53,11 +63,37 @@ export const symmetricFlow: KeyType<FlowKey> = {
   ...flow,
   name: 'symmetric-flow',
   write(key, out) {
+    const p = key.unfilled
+    if (p !== undefined && isPlainV4(p)) return writePlainV4(p, key.vlan, out)
     const { src, dst, srcPort, dstPort } = key
     return isOrdered(key)
       ? writeOrdered(src, dst, (srcPort << 16) | dstPort, key, out)
       : writeOrdered(dst, src, (dstPort << 16) | srcPort, key, out)
   },
+}
+
+/** Most keys: straight from the packet, and the hash is the one that steering has stamped on it. */
+function writePlainV4(p: Packet, vlan: number, out: Uint32Array): number {
+  const { srcPort, dstPort, ipProtocol } = p
+  let low = p.src.w3
+  let high = p.dst.w3
+  let ports = (srcPort << 16) | dstPort
+  if (!inOrderV4(low, high, srcPort, dstPort)) {
+    high = low
+    low = p.dst.w3
+    ports = (dstPort << 16) | srcPort
+  }
+  out[0] = 0
+  out[1] = 0
+  out[2] = V4_MAPPED
+  out[3] = low
+  out[4] = 0
+  out[5] = 0
+  out[6] = V4_MAPPED
+  out[7] = high
+  out[8] = ports
+  out[9] = (vlan << 16) | ipProtocol
+  return p.isStamped ? p.hash : orderedHashV4(low, high, ports, ipProtocol)
 }
 
 function writeOrdered(low: Ip, high: Ip, ports: number, key: FlowKey, out: Uint32Array): number {
@@ -72,6 +108,7 @@ function writeOrdered(low: Ip, high: Ip, ports: number, key: FlowKey, out: Uint3
 export const udpFlow: KeyType<FlowKey> = {
   name: 'udp-flow',
   words: 9,
+  steered: true,
   write(key, out) {
     writeEnds(key, out)
     return flowHash(key.src, key.dst, key.srcPort, key.dstPort, PROTO_UDP)

@@ -32,8 +32,10 @@ export class Packet {
   clockUs = 0
   /** Position in the input, from 0; stamped at steering. */
   index = 0
-  /** Steering hash: 32 bits, unsigned; see `steeringHash`. */
+  /** Steering hash: 32 bits, unsigned; see `steeringHash`. A packet inside another has that of the outer one. */
   hash = 0
+  /** Whether `hash` is what `steeringHash` says of this very packet: it came from steering, and is unchanged. */
+  isStamped = false
 
   /** First cause of those in `malformedNames`; 0 is fine. */
   malformed = n.FINE
@@ -77,9 +79,9 @@ export class Packet {
   payloadOffset = 0
   payloadEnd = 0
 
-  /** Filled by `flowOf`. */
+  /** Of `flowOf`. */
   readonly flow = new FlowKey()
-  /** Filled by `symmetricFlowOf`. */
+  /** Of `symmetricFlowOf`. */
   readonly symmetricFlow = new FlowKey()
 
   load(
@@ -109,7 +111,7 @@ export class Packet {
   /** A copy that owns its bytes, for a packet that has to wait. */
   retain(): Packet {
     const bytes = new Uint8Array(this.bytes.subarray(this.start, this.end))
-    return new Packet().load(
+    const copy = new Packet().load(
       bytes,
       0,
       bytes.length,
@@ -120,6 +122,8 @@ export class Packet {
       this.index,
       this.hash,
     )
+    copy.isStamped = this.isStamped
+    return copy
   }
 
   /** Bytes on the wire. */
@@ -264,6 +268,7 @@ export class Packet {
 
   /** Fills all fields below `hash` from the bytes; called by `load`, and after a change to them. */
   parse(): void {
+    this.isStamped = false
     parsePacket(this)
   }
 }
