@@ -4,6 +4,10 @@ import type { BenchOptions } from './bench.ts'
 export interface Arm {
   readonly name: string
   run(): number | Promise<number>
+  /** Processor time so far (ms) of all processes that do the work, where that is not this one alone. */
+  cpuMs?(): number
+  /** It cannot run once more. */
+  isOver?(): boolean
 }
 
 /** What one run of an arm took: wall time, and processor time of this process and those it names. */
@@ -72,13 +76,18 @@ export function wallNs(samples: readonly Sample[]): number {
   return median(samples.map((s) => (s.wallMs * 1e6) / s.count))
 }
 
+function ownCpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 async function timed(arm: Arm): Promise<Sample> {
-  const cpu = process.cpuUsage()
+  const cpuMs = arm.cpuMs ?? ownCpuMs
+  const cpu = cpuMs()
   const start = performance.now()
   const count = await arm.run()
   const wallMs = performance.now() - start
-  const { user, system } = process.cpuUsage(cpu)
-  return { count, wallMs, cpuMs: (user + system) / 1000 }
+  return { count, wallMs, cpuMs: cpuMs() - cpu }
 }
 
 /**
@@ -95,6 +104,7 @@ export async function paired(arms: readonly Arm[], o: BenchOptions): Promise<Sam
       samples[at]!.push(await timed(arms[at]!))
     }
     const n = samples[0]!.length
+    if (arms.some((arm) => arm.isOver?.())) return samples
     if (n >= 2 && (o.tiny || performance.now() > end)) return samples
     if (n >= ROUNDS_MIN && isNarrow(samples)) return samples
   }

@@ -1,6 +1,7 @@
+import type { PlacementKind, StateModel } from '../actors/index.ts'
 import { type Bus, PROTOCOL_VERSION, systemClock } from '../bus/index.ts'
 import { type Entered, enter, Instance, Source } from '../cli/index.ts'
-import type { NF, StateMap } from '../nf-apps/index.ts'
+import type { NF, OptionValues, StateMap } from '../nf-apps/index.ts'
 import { SLOT_BITS } from '../placement/index.ts'
 
 export const wallMs = () => performance.timeOrigin + performance.now()
@@ -17,21 +18,51 @@ const base = (bus: Bus, id: string, nf: NF) => ({
   slotBits: SLOT_BITS,
   onError,
 })
-const settings = (types: StateMap) => ({ types, slotBits: SLOT_BITS })
+/** How a bench's cluster differs from a shared space of aligned keys. */
+export interface Setup {
+  readonly options?: OptionValues
+  readonly model?: StateModel
+  readonly placement?: PlacementKind
+}
+const settings = (types: StateMap, { model = 'shared', placement = 'aligned' }: Setup) => ({
+  types,
+  slotBits: SLOT_BITS,
+  model,
+  placement,
+})
 
-/** Joins as an instance that runs the NF, as `rehome instance` does. */
-export function joinInstance(bus: Bus, id: string, nf: NF): Promise<Entered<Instance>> {
+/** Joins as an instance that runs the NF, as `rehome instance` does, or as the store of `remote-only`. */
+export function joinInstance(
+  bus: Bus,
+  id: string,
+  nf: NF,
+  setup: Setup = {},
+  role: 'instance' | 'store' = 'instance',
+): Promise<Entered<Instance>> {
+  const spaceOf = { ...settings(nf.state, setup), isStore: role === 'store' }
   const make = (ports: ConstructorParameters<typeof Source>[1]) =>
-    new Instance(id, nf, nf.setup({}), { ...ports, wallMs }, settings(nf.state))
-  return enter({ ...base(bus, id, nf), role: 'instance', make })
+    new Instance(id, nf, nf.setup(optionsOf(nf, setup)), { ...ports, wallMs }, spaceOf)
+  return enter({ ...base(bus, id, nf), role, make })
 }
 
 /** Joins as a source of packets. `dueMs` is the time at which the packet that is being offered was due. */
-export function joinSource(bus: Bus, nf: NF, dueMs: () => number): Promise<Entered<Source>> {
-  const options = { wallMs: dueMs, flipsPerStep: 128, flipEveryMs: 5, batchPacketsMax: 64 }
+export function joinSource(
+  bus: Bus,
+  nf: NF,
+  dueMs: () => number,
+  setup: Setup = {},
+): Promise<Entered<Source>> {
+  const flipsPerStep = setup.model === 'stop-and-sync' ? 2 ** SLOT_BITS : 128
+  const options = { wallMs: dueMs, flipsPerStep, flipEveryMs: 5, batchPacketsMax: 64 }
   const make = (ports: ConstructorParameters<typeof Source>[1]) =>
-    new Source(nf, ports, settings(nf.state), options)
+    new Source(nf, ports, settings(nf.state, setup), options)
   return enter({ ...base(bus, 'source', nf), role: 'steerer', make })
+}
+
+/** What is not given is as the NF has it, as on the command line. */
+function optionsOf(nf: NF, { options = {} }: Setup): OptionValues {
+  const own = Object.entries(nf.options).map(([name, o]) => [name, options[name] ?? o.default])
+  return Object.fromEntries(own) as OptionValues
 }
 
 /** Waits until it is so. */

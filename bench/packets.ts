@@ -65,6 +65,62 @@ export function packetsOf(
   return { count, bytes, at, timeUs, hash }
 }
 
+/**
+ * The first packets of the seed's traffic, in its order: flows begin and end among them. `payload` bytes of data in
+ * each, IPv4.
+ */
+export function streamOf(flows: number, count: number, payload: number): Packets {
+  const settings: SyntheticSettings = {
+    ...syntheticDefaults,
+    flows,
+    packets: count,
+    payload: [payload, payload],
+  }
+  const traffic = new SyntheticTraffic(settings)
+  const bytes = new Uint8Array(count * (FRAME_BYTES + payload))
+  const at = new Uint32Array(count + 1)
+  const timeUs = new Float64Array(count)
+  const hash = new Uint32Array(count)
+  const record = new CaptureRecord()
+  const packet = new Packet()
+  for (let n = 0; n < count && traffic.next(record); n++) {
+    const { start, end, linkType, wireLength } = record
+    packet.load(record.bytes, start, end, linkType, wireLength, record.timeUs, record.timeUs, n, 0)
+    hash[n] = steeringHash(packet)
+    bytes.set(record.bytes.subarray(start, end), at[n]!)
+    at[n + 1] = at[n]! + end - start
+    timeUs[n] = record.timeUs
+  }
+  return { count, bytes, at, timeUs, hash }
+}
+
+interface Arrival {
+  bytes: Uint8Array
+  start: number
+  end: number
+  linkType: number
+  wireLength: number
+  timeUs: number
+}
+
+/** A packet as the steerer is offered it; good until the next one is asked for. */
+export function arrivalAt(p: Packets, i: number): Arrival {
+  arrival.bytes = p.bytes
+  arrival.start = p.at[i]!
+  arrival.end = p.at[i + 1]!
+  arrival.wireLength = arrival.end - arrival.start
+  arrival.timeUs = p.timeUs[i]!
+  return arrival
+}
+const arrival: Arrival = {
+  bytes: new Uint8Array(0),
+  start: 0,
+  end: 0,
+  linkType: LINK_ETHERNET,
+  wireLength: 0,
+  timeUs: 0,
+}
+
 /** The same packets as PACKETS payloads: as the steerer makes them when it is busy, and an instance gets them. */
 export function batchesOf(p: Packets, view: View): Uint8Array[] {
   const batches: Uint8Array[] = []

@@ -44,6 +44,15 @@ export class Latency {
     this.maxUs = Math.max(this.maxUs, other.maxUs)
   }
 
+  /** What has been recorded since `earlier`, a histogram of this one's past. The maximum stays that of all. */
+  since(earlier: Latency): Latency {
+    const latency = new Latency()
+    for (let i = 0; i < BUCKETS; i++) latency.buckets[i] = this.buckets[i]! - earlier.buckets[i]!
+    latency.count = this.count - earlier.count
+    latency.maxUs = this.maxUs
+    return latency
+  }
+
   /** The latency in µs that `percent` of all did not exceed; 0 when there are none. */
   percentile(percent: number): number {
     const rank = Math.max(1, Math.ceil((this.count * percent) / 100))
