@@ -1,9 +1,10 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { connect, type NatsConnection } from 'nats'
+import { connect } from 'nats'
 import { NatsBus } from '../bus/index.ts'
 import type { Source } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
+import { BatchedEcho } from './batched-echo.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
 import { cpuNs, paired, rate, ratioOf, type Sample } from './measure.ts'
@@ -11,63 +12,8 @@ import { inFlight, joinSource, until, wallMs } from './members.ts'
 import { natsGround } from './pair.ts'
 
 const AT_ONCE = 1024
-/** Calls of one frame of the batched echo: some 16 KiB, which measured best. */
-const BATCH_CALLS = 1024
-
 /** Updates made before messages have their turn: a burst of packets. */
 const UPDATES_AT_ONCE = 4096
-
-/** Calls batched by hand, as an expert would who needs an echo and nothing else. */
-class BatchedEcho {
-  private readonly nc: NatsConnection
-  private readonly waiting: ((value: number) => void)[] = []
-  private readonly free: number[] = []
-  private bytes = Buffer.allocUnsafeSlow(BATCH_CALLS * 16)
-  private view = new DataView(this.bytes.buffer)
-  private count = 0
-  private set = false
-
-  constructor(nc: NatsConnection) {
-    this.nc = nc
-    nc.subscribe('replies', { callback: (_error, m) => this.onReplies(m.data) })
-  }
-
-  call(key: number): Promise<number> {
-    return new Promise((resolve) => {
-      const id = this.free.pop() ?? this.waiting.length
-      this.waiting[id] = resolve
-      const at = this.count++ * 16
-      this.view.setUint32(at, id, true)
-      this.view.setFloat64(at + 4, key, true)
-      this.view.setUint32(at + 12, 1, true)
-      if (this.count === BATCH_CALLS) this.flush()
-      else if (!this.set) {
-        this.set = true
-        setImmediate(() => {
-          this.set = false
-          this.flush()
-        })
-      }
-    })
-  }
-
-  private flush(): void {
-    if (this.count === 0) return
-    this.nc.publish('batch', this.bytes.subarray(0, this.count * 16))
-    this.bytes = Buffer.allocUnsafeSlow(BATCH_CALLS * 16) // nats.js keeps what it was given
-    this.view = new DataView(this.bytes.buffer)
-    this.count = 0
-  }
-
-  private onReplies(data: Uint8Array): void {
-    const view = new DataView(data.buffer, data.byteOffset, data.length)
-    for (let at = 0; at < data.length; at += 12) {
-      const id = view.getUint32(at, true)
-      this.free.push(id)
-      this.waiting[id]!(view.getFloat64(at + 4, true))
-    }
-  }
-}
 
 async function compare(url: string, source: Source, o: BenchOptions): Promise<Row[]> {
   const nc = await connect({ servers: url, noAsyncTraces: true })

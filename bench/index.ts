@@ -6,6 +6,7 @@ import { models } from './models.ts'
 import { placement } from './placement.ts'
 import { rehome } from './rehome.ts'
 import { scaleOut } from './scale-out.ts'
+import { store } from './store.ts'
 
 export { type Bench, type BenchOptions, isReached, lineOf, type Row } from './bench.ts'
 
@@ -14,6 +15,7 @@ export const benches: readonly Bench[] = [
   models,
   scaleOut,
   calls,
+  store,
   hotPath,
   growth,
   rehome,

@@ -9,6 +9,7 @@ import {
   ensureBuild,
   ensureNats,
   ensurePackages,
+  ensureRedis,
   passSignals,
   readOr,
   root,
@@ -35,6 +36,7 @@ const verbs = {
   check,
   bench: async (args) => {
     const nats = await ensureNats()
+    if (args.some((arg) => arg === 'store' || arg === 'all')) await ensureRedis(nats.env)
     return runOpen(process.execPath, ['dist/bench/main.js', ...args], nats.env)
   },
   'check:prads': (args) => runOpen(process.execPath, ['dist/test/kit/check-prads.js', ...args]),

@@ -330,10 +330,19 @@ export async function ensureNats() {
   const env = { ...process.env, PATH: [...dirs, ...extra].join(path.delimiter) }
   const isThere = () => [...dirs, ...extra].some((dir) => isProgram(path.join(dir, 'nats-server')))
   if (process.env.NATS_URL || isThere()) return { found: true, env }
-  const why = await locked(async () => (isThere() ? undefined : await installNats()))
+  const why = await locked(async () => (isThere() ? undefined : await install('nats-server')))
   if (why === undefined && isThere()) return { found: true, env }
   say(`no nats-server (${why ?? 'the package has none'}): set NATS_URL or install one to use it`)
   return { found: false, env }
+}
+
+/** For the benches: the peer that calls are compared with. They say so where there is none. */
+export async function ensureRedis(env) {
+  const isThere = () =>
+    env.PATH.split(path.delimiter).some((dir) => isProgram(path.join(dir, 'redis-server')))
+  if (isThere()) return
+  const why = await locked(async () => (isThere() ? undefined : await install('redis-server')))
+  if (why !== undefined) say(`no redis-server (${why}): the benches go without it`)
 }
 
 function isProgram(file) {
@@ -346,29 +355,30 @@ function isProgram(file) {
 }
 
 /** Answers why it could not, or undefined. */
-async function installNats() {
+async function install(name) {
   if (process.getuid?.() !== 0) return 'none in PATH, and not root to install one'
   if (!isProgram('/usr/bin/apt-get')) return 'none in PATH, and no apt-get to install one'
-  const failed = path.join(cacheDir, 'apt-failed')
+  const failed = path.join(cacheDir, `apt-failed-${name}`)
   const age = Date.now() - (fs.statSync(failed, { throwIfNoEntry: false })?.mtimeMs ?? 0)
   if (age < APT_AGAIN_MS) return 'none in PATH, and apt-get failed lately'
-  say('installing nats-server (apt-get) ...')
-  if (await aptInstall()) {
-    say('nats-server installed')
+  say(`installing ${name} (apt-get) ...`)
+  if (await aptInstall(name)) {
+    say(`${name} installed`)
     return undefined
   }
   writeStamp(failed, '')
   return 'none in PATH, and apt-get could not install it'
 }
 
-async function aptInstall() {
-  // The server is run by the commands that need it, on ports of their own: SYSTEMD_OFFLINE keeps the
-  // package from starting a service beside them.
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', SYSTEMD_OFFLINE: '1' }
+async function aptInstall(name) {
+  // The server is run by the commands that need it, on ports of their own: SYSTEMD_OFFLINE and RUNLEVEL keep
+  // the package from starting a service beside them.
+  const quiet = { DEBIAN_FRONTEND: 'noninteractive', SYSTEMD_OFFLINE: '1', RUNLEVEL: '1' }
+  const env = { ...process.env, ...quiet }
   const options = ['-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', '-qq']
   const apt = async (...args) => (await runQuiet('apt-get', [...options, ...args], env)).code === 0
-  const install = () => apt('install', '-y', '--no-install-recommends', 'nats-server')
-  return (await install()) || ((await apt('update')) && (await install()))
+  const once = () => apt('install', '-y', '--no-install-recommends', name)
+  return (await once()) || ((await apt('update')) && (await once()))
 }
 
 // --- small things --------------------------------------------------------------------------------
