@@ -1,3 +1,4 @@
+import { FOLD, Regex, RegexError } from '../pattern/index.ts'
 import type {
   ByteExtract,
   ByteJump,
@@ -10,8 +11,6 @@ import type {
   NumberField,
   Pcre,
 } from './payload.ts'
-import { FOLD } from './payload.ts'
-import { Regex, RegexError } from './regex.ts'
 import { Unsupported } from './rules.ts'
 
 /** Payload options from their text. What they cannot honour they throw as `Unsupported`. */
@@ -147,25 +146,13 @@ export function parsePcre(value: string): ParsedPcre {
     } else if (!'ismxAEGROB'.includes(c)) throw new Unsupported('pcre', `unknown flag '${c}'`)
   }
   const text = (m[2] ?? m[4]!).replaceAll('\\/', '/').replaceAll(/\\(["';:])/g, escapedSign)
-  const has = (c: string): boolean => flags.includes(c)
   try {
-    const regex = new Regex(
-      text,
-      {
-        caseless: has('i'),
-        dotAll: has('s'),
-        multiline: has('m'),
-        extended: has('x'),
-        ungreedy: has('G'),
-        dollarEndOnly: has('E'),
-      },
-      has('A'),
-    )
+    const regex = new Regex(text, flags)
     const pcre: Pcre = {
       kind: 'pcre',
       regex,
       negated: m[1] === '!',
-      relative: has('R'),
+      relative: flags.includes('R'),
       leads: false,
     }
     return { pcre, buffer }

@@ -1,4 +1,4 @@
-import type { Regex } from './regex.ts'
+import { FOLD, type Regex } from '../pattern/index.ts'
 
 /**
  * Matching a list of payload options against one buffer: each option looks from where the one before has
@@ -369,8 +369,6 @@ function isSingle(c: Content): boolean {
 }
 
 const SAME = Uint8Array.from({ length: 256 }, (_, c) => c)
-/** Letters to small ones. */
-export const FOLD = SAME.map((c) => (c >= 65 && c <= 90 ? c + 32 : c))
 
 const NUMBER_TEXT: Readonly<Record<number, RegExp>> = {
   0: /^\s*([+-]?)(0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]+)/,

@@ -1,8 +1,8 @@
 import { type Packet, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
-import { AhoCorasick } from './aho-corasick.ts'
+import { AhoCorasick, FOLD } from '../pattern/index.ts'
 import { BUFFERS, type BufferName } from './buffers.ts'
 import type { PortSet } from './nets.ts'
-import { type Content, FOLD, type Matcher } from './payload.ts'
+import type { Content, Matcher } from './payload.ts'
 import type { Direction, Signature } from './signature.ts'
 
 /**
@@ -107,7 +107,6 @@ class Patterns {
     this.automaton = new AhoCorasick(
       entries.map((entry) => entry.pattern),
       entries.map((entry) => entry.ranks),
-      FOLD,
     )
   }
 }

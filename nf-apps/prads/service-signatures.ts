@@ -1,5 +1,4 @@
-import { LiteralScanner } from './literals.ts'
-import { compilePcre } from './pcre.ts'
+import { AhoCorasick, Regex } from '../pattern/index.ts'
 
 /** What a payload tells of the program that sent it. */
 export interface ServiceMatch {
@@ -10,9 +9,7 @@ interface Signature {
   readonly service: string
   /** `Name version (misc)`, with $1 … for what the expression's groups matched. */
   readonly title: string
-  readonly regex: RegExp
-  /** Bytes that must be there; empty: always to be tried. */
-  readonly literal: string
+  readonly regex: Regex
 }
 
 /** Parts of the title and the whole, in bytes, as real prads cuts them. */
@@ -27,10 +24,13 @@ const APPLICATION_MAX = 511
  */
 export class ServiceSignatures {
   private readonly signatures: Signature[] = []
+  /** Those without bytes that must be there. */
   private readonly always: number[] = []
-  private readonly numbers: number[] = []
-  private readonly scanner: LiteralScanner
+  private readonly scanner: AhoCorasick
   private readonly candidates: number[] = []
+  private readonly found = (i: number): void => {
+    if (!this.candidates.includes(i)) this.candidates.push(i)
+  }
 
   /** What cannot be used is left out and told in `problems`, by file and line. */
   constructor(file: string, text: string, problems: string[]) {
@@ -40,12 +40,13 @@ export class ServiceSignatures {
       if (typeof signature === 'string') problems.push(`${file}:${i + 1}: ${signature}`)
       else this.signatures.push(signature)
     }
-    const literals: string[] = []
-    for (const [i, { literal }] of this.signatures.entries()) {
-      if (literal === '') this.always.push(i)
-      else this.numbers[literals.push(literal) - 1] = i
+    const literals: Uint8Array[] = []
+    const numbers: number[][] = []
+    for (const [i, { regex }] of this.signatures.entries()) {
+      if (regex.literal.length === 0) this.always.push(i)
+      else numbers[literals.push(regex.literal) - 1] = [i]
     }
-    this.scanner = new LiteralScanner(literals)
+    this.scanner = new AhoCorasick(literals, numbers)
   }
 
   get size(): number {
@@ -56,30 +57,15 @@ export class ServiceSignatures {
   match(bytes: Uint8Array, from: number, to: number): ServiceMatch | undefined {
     const candidates = this.candidates
     candidates.length = 0
-    this.scanner.scan(bytes, from, to, candidates)
-    for (let i = 0; i < candidates.length; i++) candidates[i] = this.numbers[candidates[i]!]!
+    this.scanner.search(bytes, from, to, this.found)
     candidates.push(...this.always)
-    if (candidates.length === 0) return
     candidates.sort((a, b) => a - b)
-    const payload = latin1(bytes, from, to)
     for (const i of candidates) {
       const { regex, service, title } = this.signatures[i]!
-      const groups = regex.exec(payload)
-      if (groups) return { service, application: expand(title, groups) }
+      if (regex.search(bytes, from, to))
+        return { service, application: expand(title, regex, bytes) }
     }
   }
-}
-
-let lastBytes: Uint8Array = new Uint8Array(0)
-let lastBuffer: Buffer = Buffer.from(lastBytes.buffer)
-
-/** Packets of one batch share their bytes, so the view is made once a batch. */
-function latin1(bytes: Uint8Array, from: number, to: number): string {
-  if (bytes !== lastBytes) {
-    lastBytes = bytes
-    lastBuffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  }
-  return lastBuffer.toString('latin1', from, to)
 }
 
 function parseSignature(line: string): Signature | string {
@@ -93,14 +79,14 @@ function parseSignature(line: string): Signature | string {
   if (version) title += ` ${version.slice(0, VERSION_MAX)}`
   if (misc) title += ` (${misc.slice(0, MISC_MAX)})`
   try {
-    return { service, title, ...compilePcre(rest.join(',')) }
+    return { service, title, regex: new Regex(rest.join(','), '', title.includes('$')) }
   } catch (error) {
     return `the expression cannot be used: ${error instanceof Error ? error.message : error}`
   }
 }
 
 /** A group's text ends at its first NUL, as C's strings do; what comes behind `$` and its digit goes on. */
-function expand(title: string, groups: RegExpExecArray): string {
+function expand(title: string, regex: Regex, bytes: Uint8Array): string {
   if (!title.includes('$')) return title
   let out = ''
   for (let i = 0; i < title.length; i++) {
@@ -109,9 +95,8 @@ function expand(title: string, groups: RegExpExecArray): string {
       continue
     }
     const number = Number.parseInt(title.slice(++i), 10) || 0
-    const text = groups[number] ?? ''
-    const nul = text.indexOf('\0')
-    out += nul < 0 ? text : text.slice(0, nul)
+    const [from, to] = regex.group(number) ?? [0, 0]
+    for (let at = from; at < to && bytes[at] !== 0; at++) out += String.fromCharCode(bytes[at]!)
   }
   return out.slice(0, APPLICATION_MAX)
 }

@@ -1,53 +1,12 @@
 import { decode, encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type IdsActors, ids, regexSearch } from '../../nf-apps/ids/index.ts'
+import { type IdsActors, ids } from '../../nf-apps/ids/index.ts'
 import { build } from '../../nf-apps/packet/index.ts'
 import { Solo } from '../kit/index.ts'
 import { CLIENT, conversation, packets, rulesFile, SERVER, sids } from '../unit/ids-run.ts'
 
 const { ethernet, icmp, ipv4 } = build
-
-/** Expressions of a small grammar that JavaScript reads as PCRE does. */
-const expression: fc.Arbitrary<string> = fc.letrec<{ e: string }>((tie) => ({
-  e: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    fc.constantFrom('a', 'b', 'c', '.', '[ab]', '[^a]', '\\w', '\\d', '^', '$', '\\b', 'ab'),
-    fc.tuple(tie('e'), tie('e')).map(([x, y]) => x + y),
-    fc.tuple(tie('e'), tie('e')).map(([x, y]) => `(?:${x}|${y})`),
-    fc
-      .tuple(tie('e'), fc.constantFrom('*', '+', '?', '{1,3}', '*?', '+?'))
-      .map(([x, q]) => `(?:${x})${q}`),
-    tie('e').map((x) => `(?=${x})`),
-    tie('e').map((x) => `(?!${x})`),
-  ),
-})).e
-const text = fc.string({ unit: fc.constantFrom('a', 'b', 'c', '1', '\n', ' '), maxLength: 24 })
-
-describe('regular expressions', () => {
-  it('match where JavaScript matches', () => {
-    fc.assert(
-      fc.property(expression, text, (e, t) => {
-        const m = new RegExp(e.replaceAll('$', '(?:$|(?=\\n$(?![\\s\\S])))')).exec(t)
-        const found = regexSearch(e, '', Buffer.from(t, 'latin1'))
-        expect(found?.[0]).toBe(m?.index)
-      }),
-      { numRuns: 2000 },
-    )
-  })
-
-  it.each([
-    ['(a+)+$', `${'a'.repeat(20_000)}b`],
-    ['(a*)*b', 'a'.repeat(20_000)],
-    ['(a|aa)+$', `${'a'.repeat(20_000)}b`],
-    ['(.*)(.*)(.*)(.*)=', 'a'.repeat(20_000)],
-    ['(\\w+)\\s\\1\\s\\1!', 'a '.repeat(10_000)],
-  ])('%s ends in time', (e, t) => {
-    const before = process.cpuUsage()
-    expect(regexSearch(e, '', Buffer.from(t, 'latin1'))).toBeUndefined()
-    expect(process.cpuUsage(before).user).toBeLessThan(5_000_000)
-  })
-})
 
 describe('streams', () => {
   const rules = [

@@ -14,7 +14,7 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../nf-apps/packet/index.ts'
-import { compilePcre, loadSignatures, prads } from '../../nf-apps/prads/index.ts'
+import { loadSignatures, prads } from '../../nf-apps/prads/index.ts'
 import { soloRun } from '../kit/index.ts'
 
 const { arp, ethernet, icmp, ipv4, ipv4Fragments, ipv6, tcp, udp, vlan } = build
@@ -37,7 +37,7 @@ const files: Record<string, string> = {
     'bad line',
     'http,v/nginx/$1//,Server: nginx/(\\S+)',
     'http,v/Some web server///,^HTTP/1\\.[01] ',
-    'odd,v/Odd///,(?>atomic)',
+    'odd,v/Odd///,no\\Kend',
   ].join('\n'),
   'tcp-clients.sig': 'http,v/$1///,User-Agent: ([^\\r\\n]*)\n',
   'udp-service.sig': 'domain,v/DNS///,^..\\x81\\x80\n',
@@ -409,57 +409,6 @@ describe('what is wrong is told by file, line and what was expected', () => {
     expect(() => loadSignatures('/nowhere')).toThrow('no directory of signatures: /nowhere')
     expect(() => prads.setup({ signatures, switches: 'Q' })).toThrow("--switches: 'Q' is none of")
     expect(() => prads.setup({ signatures, report: 'x' })).toThrow("--report: 'x' is none of")
-  })
-})
-
-describe('expressions', () => {
-  const matches = (pattern: string, subject: string) =>
-    compilePcre(pattern).regex.exec(subject)?.slice() ?? null
-  it.each([
-    ['a.c', 'a\rc', true],
-    ['a.c', 'a\nc', false],
-    ['^b', 'a\nb', false],
-    ['a$', 'a\n', true],
-    ['a$', 'a\n\n', false],
-    ['(?i)ABC', 'xabc', true],
-    ['(?s)a.c', 'a\nc', true],
-    ['(?m)^b$', 'a\nb\nc', true],
-    ['\\s', '\u00a0', false],
-    ['[\\S|\\s]', '\u00a0', true],
-    ['\\0x41', '\0x41', true],
-    ['\\x41\\101\\cA', 'AA\x01', true],
-    ['[]a]b', ']b', true],
-    ['[^]a]b', 'xb', true],
-    ['[[:digit:]x]+$', '12x', true],
-    ['a{,2}', 'a{,2}', true],
-    ['a{2}b', 'aab', true],
-    ['\\Aab\\z', 'ab', true],
-    ['(?<x>a)\\1', 'aa', true],
-    ['[a-\\d]', '-', true],
-  ])('%s against %j: %s', (pattern, subject, expected) => {
-    expect(matches(pattern, subject) !== null).toBe(expected)
-  })
-  it.each([
-    '(?>a)',
-    'a++',
-    '\\Kx',
-    '(a',
-    'a)',
-    '[a',
-    '*a',
-    '\\p{L}',
-    '(a+)+',
-    '(?:a*b)*',
-    '\\x{100}',
-  ])('%s is refused with its reason', (pattern) => {
-    expect(() => compilePcre(pattern)).toThrow()
-  })
-  it('the required bytes are those that every match has', () => {
-    expect(compilePcre('^ab(cde)f?gh[ij]k').literal).toBe('abcde')
-    expect(compilePcre('ab|abc').literal).toBe('')
-    expect(compilePcre('(?:abc)?d').literal).toBe('d')
-    expect(compilePcre('(?!abc)d').literal).toBe('d')
-    expect(compilePcre('(?i)abc').literal).toBe('')
   })
 })
 

@@ -325,9 +325,14 @@ class Parser {
       set[low] = 1
       return
     }
-    this.at++
+    const dash = this.at++
     const high = this.classByte()
-    if (typeof high !== 'number') throw new RegexError('a class is no end of a range')
+    if (typeof high !== 'number') {
+      // No end of a range: all three stand for themselves.
+      this.at = dash + 1
+      set[low] = set[45] = 1
+      return
+    }
     if (high < low) throw new RegexError('a range out of order')
     set.fill(1, low, high + 1)
   }

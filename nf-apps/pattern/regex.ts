@@ -1,3 +1,4 @@
+import { FOLD } from './aho-corasick.ts'
 import {
   type ByteSet,
   type Node,
@@ -7,14 +8,14 @@ import {
   type RegexFlags,
 } from './regex-syntax.ts'
 
-export { RegexError, type RegexFlags }
+export { RegexError }
 
 /**
- * Regular expressions of rule files, run over bytes with a bound.
+ * Perl-compatible regular expressions of rule and signature files, run over bytes with a bound.
  *
- * Why not JavaScript's own: rule files are the operator's but the bytes are the attacker's, and a backtracking
+ * Why not JavaScript's own: the files are the operator's but the bytes are the attacker's, and a backtracking
  * engine without a limit hangs on `(a+)+$`; JavaScript also lacks possessive and atomic groups, and would
- * need each buffer as a string. Here the program backtracks as PCRE does, so that the same match is found, and
+ * need each payload as a string. Here the program backtracks as PCRE does, so that the same match is found, and
  * once a run has cost more than a few steps per byte it remembers the (choice, position) pairs that
  * have failed. Each pair is tried once then: time is at most program × bytes. Only back references and the
  * insides of lookarounds and atomic groups cannot be remembered; those runs end at `STEPS_MAX`, without
@@ -72,6 +73,9 @@ export class Regex {
   private readonly memoizable: boolean
   private readonly captures: boolean
 
+  /** The longest run of bytes that every match contains, in small letters; empty if there is none. */
+  readonly literal: Uint8Array
+
   /** Bounds of the last match. */
   start = 0
   end = 0
@@ -82,15 +86,17 @@ export class Regex {
   private steps = 0
   private memo: Uint32Array | undefined
 
-  constructor(text: string, flags: RegexFlags, anchored = false) {
-    const tree = parseRegex(text, flags)
-    this.captures = tree.hasBackReference
+  /** `letters` as behind a pcre: imsx, G, E, A; `captures`: what groups matched is wanted. */
+  constructor(text: string, letters: string, captures = false) {
+    const tree = parseRegex(text, flagsOf(letters))
+    this.captures = captures || tree.hasBackReference
     this.memoizable = !tree.hasBackReference
     this.groupSlots = this.captures ? 2 * (tree.groups + 1) : 0
+    this.literal = longestLiteral(tree.root)
     this.emitNode(tree.root)
     this.emit(DONE, 0, 0)
     this.slots = new Array<number>(this.groupSlots + this.marks).fill(-1)
-    this.anchored = anchored || startsAtStart(tree.root)
+    this.anchored = letters.includes('A') || startsAtStart(tree.root)
     const first = new Uint8Array(256)
     this.first = firstBytes(tree.root, first) ? undefined : first
   }
@@ -120,6 +126,14 @@ export class Regex {
     }
     if (this.steps > STEPS_MAX) Regex.limited++
     return false
+  }
+
+  /** Where a group of the last match starts and ends; undefined where it took no part. */
+  group(index: number): readonly [number, number] | undefined {
+    if (index === 0) return [this.start, this.end]
+    const from = this.slots[2 * index] ?? -1
+    const to = this.slots[2 * index + 1] ?? -1
+    return 2 * index < this.groupSlots && from >= 0 && to >= 0 ? [from, to] : undefined
   }
 
   /** Runs the program from `pc` at `at`: where it ends, or −1. `outer` may remember failures. */
@@ -413,14 +427,10 @@ function startsAtStart(node: Node): boolean {
   return (node.kind === 'group' || node.kind === 'atomic') && startsAtStart(node.body)
 }
 
-/** The first match of an expression in bytes: where it starts and ends. `letters` are as behind a pcre: imsx. */
-export function regexSearch(
-  expression: string,
-  letters: string,
-  bytes: Uint8Array,
-): readonly [number, number] | undefined {
+/** The flags that letters behind an expression stand for. */
+function flagsOf(letters: string): RegexFlags {
   const has = (letter: string): boolean => letters.includes(letter)
-  const flags = {
+  return {
     caseless: has('i'),
     dotAll: has('s'),
     multiline: has('m'),
@@ -428,6 +438,34 @@ export function regexSearch(
     ungreedy: has('G'),
     dollarEndOnly: has('E'),
   }
-  const regex = new Regex(expression, flags, has('A'))
-  return regex.search(bytes, 0, bytes.length) ? [regex.start, regex.end] : undefined
+}
+
+/** Sets of one letter in either case make a run as well as sets of one byte. */
+function longestLiteral(root: Node): Uint8Array {
+  let best: number[] = []
+  let run: number[] = []
+  const end = () => {
+    if (run.length > best.length) best = run
+    run = []
+  }
+  const walk = (node: Node): void => {
+    if (node.kind === 'sequence') for (const part of node.parts) walk(part)
+    else if (node.kind === 'group' || node.kind === 'atomic') walk(node.body)
+    else if (node.kind === 'set') {
+      const byte = foldedByte(node.set)
+      if (byte < 0) end()
+      else run.push(byte)
+    } else if (node.kind !== 'at' && node.kind !== 'look' && node.kind !== 'empty') end()
+  }
+  walk(root)
+  end()
+  return Uint8Array.from(best)
+}
+
+/** The byte, in small letters, that is all that a set has; −1 if it has others. */
+function foldedByte(set: ByteSet): number {
+  const first = set.indexOf(1)
+  if (first < 0) return -1
+  for (let c = first + 1; c < 256; c++) if (set[c] === 1 && FOLD[c] !== FOLD[first]) return -1
+  return FOLD[first]!
 }

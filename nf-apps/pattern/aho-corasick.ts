@@ -1,3 +1,6 @@
+/** A letter's small one, and every other byte itself. */
+export const FOLD = Uint8Array.from({ length: 256 }, (_, c) => (c >= 65 && c <= 90 ? c + 32 : c))
+
 /**
  * Finds which of many patterns stand in a text in one pass over it (Aho and Corasick, 1975). Letters are folded,
  * so that one automaton serves patterns with and without `nocase`; who needs the case looks again.
@@ -16,12 +19,8 @@ export class AhoCorasick {
   private readonly shortest: number
 
   /** `patterns` are in small letters; `values` are what each of them stands for. */
-  constructor(
-    patterns: readonly Uint8Array[],
-    values: readonly (readonly number[])[],
-    fold: Uint8Array,
-  ) {
-    const { classes, width } = byteClasses(patterns, fold)
+  constructor(patterns: readonly Uint8Array[], values: readonly (readonly number[])[]) {
+    const { classes, width } = byteClasses(patterns)
     this.classes = classes
     this.width = width
     this.shortest = Math.min(...patterns.map((p) => p.length), Number.MAX_SAFE_INTEGER)
@@ -101,16 +100,13 @@ function trieOf(patterns: readonly Uint8Array[], classes: Uint8Array): Trie {
 }
 
 /** A class for each byte that occurs in a pattern, one for all others. */
-function byteClasses(
-  patterns: readonly Uint8Array[],
-  fold: Uint8Array,
-): { classes: Uint8Array; width: number } {
+function byteClasses(patterns: readonly Uint8Array[]): { classes: Uint8Array; width: number } {
   const used = new Uint8Array(256)
   for (const pattern of patterns) for (const byte of pattern) used[byte] = 1
   const classOf = new Uint8Array(256)
   let width = 1
   for (let b = 0; b < 256; b++) if (used[b] === 1 && width < 256) classOf[b] = width++
   const classes = new Uint8Array(256)
-  for (let b = 0; b < 256; b++) classes[b] = classOf[fold[b]!]!
+  for (let b = 0; b < 256; b++) classes[b] = classOf[FOLD[b]!]!
   return { classes, width }
 }
