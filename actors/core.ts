@@ -132,6 +132,11 @@ export class Core {
     return this.model === 'stop-and-sync' && type.writers === 'single'
   }
 
+  /** The type's actors lie in the slots by which their packets are steered. */
+  isSteered(type: RuntimeType): boolean {
+    return type.writers === 'single' && type.key.steered === true && !this.spread
+  }
+
   /** Whether actors have homes and slots owners that change with the view. */
   get hasMoves(): boolean {
     return this.model === 'shared' || this.model === 'stop-and-sync'

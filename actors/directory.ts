@@ -1,12 +1,14 @@
 import { type ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
-import { HELD } from '../placement/index.ts'
+import { DUE, HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import { ENTRY, HASH, HOME } from './layout.ts'
 import type { RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
 
-/** Actors fetched at once in the drain of multi-writer actors: a round trip's worth. */
+/** Actors fetched at once in the background: a round trip's worth. */
 const FETCHES_MAX = 1024
+/** Actors sent for in one step, give or take a slot's: what a packet may find itself behind. */
+const FETCHES_STEP = 256
 
 /**
  * The directory of the slots whose tokens are here: who is home, by the move of which number. It
@@ -18,6 +20,8 @@ export class Directory {
   private readonly core: Core
   /** Slots that have come, whose multi-writer actors are to be fetched. */
   private readonly toFetch: number[] = []
+  /** Slots whose packets come here now: their actors follow. */
+  private readonly toFollow: number[] = []
   private fetching = 0
 
   constructor(core: Core) {
@@ -107,10 +111,23 @@ export class Directory {
     type.table.set(row, HOME, r.u32())
   }
 
-  private fetchSlot(slot: number): void {
+  /**
+   * The packets of a slot come here from now on: its actors are sent for before the packets ask for them, those that lie
+   * where their packets are steered to. It is an ordinary move; whatever this misses moves on first access.
+   */
+  follow(slot: number): void {
+    const { slots, model, types } = this.core
+    if (model !== 'shared' || !types.some((type) => this.core.isSteered(type))) return
+    const state = slots.state[slot]
+    if (state === HELD) this.toFollow.push(slot)
+    else if (state === DUE) slots.whenHeld(slot, () => this.follow(slot))
+  }
+
+  private fetchSlot(slot: number, follows: boolean): void {
     if (this.core.slots.state[slot] !== HELD) return
     for (const type of this.core.types) {
-      if (type.writers !== 'multi' && this.core.model !== 'stop-and-sync') continue
+      const moves = type.writers === 'multi' || this.core.model === 'stop-and-sync'
+      if (follows ? !this.core.isSteered(type) : !moves) continue
       for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
         const home = type.table.get(row, HOME)
         if (home !== 0 && home !== this.core.self) this.fetch(type, row)
@@ -123,13 +140,18 @@ export class Directory {
     this.fetching--
   }
 
-  /** Fetches some multi-writer actors of slots that have come; the others when these are here. */
-  step(): void {
-    if (!this.core.mayMove) return
+  /** Fetches some actors of slots that have come; the others when these are here. True: there are more to fetch now. */
+  step(): boolean {
+    if (!this.core.mayMove) return false
     this.core.slots.drain()
-    while (this.toFetch.length > 0 && this.fetching < FETCHES_MAX) {
-      this.fetchSlot(this.toFetch.pop()!)
+    const most = Math.min(FETCHES_MAX, this.fetching + FETCHES_STEP)
+    while (this.toFollow.length > 0 && this.fetching < most) {
+      this.fetchSlot(this.toFollow.shift()!, true)
     }
+    while (this.toFetch.length > 0 && this.fetching < most) {
+      this.fetchSlot(this.toFetch.pop()!, false)
+    }
+    return this.fetching < FETCHES_MAX && this.toFetch.length + this.toFollow.length > 0
   }
 
   get idle(): boolean {
@@ -138,6 +160,6 @@ export class Directory {
 
   /** All that is to be fetched has come. */
   get settled(): boolean {
-    return this.idle && this.toFetch.length === 0
+    return this.idle && this.toFetch.length + this.toFollow.length === 0
   }
 }

@@ -317,10 +317,15 @@ export class Space {
   /** A bounded step of handoffs, drains and collections; true while there is more that can be done now. */
   step(): boolean {
     const { view, hasMoves } = this.core
-    if (view) this.directory.step()
+    const fetching = view !== undefined && this.directory.step()
     const releases = this.leaving && hasMoves
     const moving = releases && this.sweeps.release(BACKGROUND_ROWS)
-    return this.collects.step(BACKGROUND_SLOTS) || moving
+    return this.collects.step(BACKGROUND_SLOTS) || moving || fetching
+  }
+
+  /** The packets of a slot come here from now on, and nowhere else any more. */
+  follow(slot: number): void {
+    this.directory.follow(slot)
   }
 
   /** Sends what waits in outboxes: at the end of the traffic, before a scale-in, when stopping. */

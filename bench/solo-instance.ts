@@ -62,6 +62,7 @@ export class SoloInstance {
       },
       pressed: () => space.pressed,
       foresee: (hashes, count) => space.foresee(hashes, count),
+      onFlipped: (slot) => space.follow(slot),
       wake: () => {},
       wallMs: () => performance.timeOrigin + performance.now(),
     })

@@ -5,7 +5,7 @@
  * |---|---|---|
  * | 0 | 2 | magic, 'RH' |
  * | 2 | 1 | protocol version |
- * | 3 | 1 | flags: DATA (has a number and messages), PROBE (wants a frame back) |
+ * | 3 | 1 | flags: DATA (has a number and messages), PROBE (wants a frame back), HELLO (listens from now on) |
  * | 4 | 4 | from |
  * | 8 | 4 | to |
  * | 12 | 4 | epoch of the sender's view when the messages were written |
@@ -23,6 +23,7 @@
 export const HEADER_BYTES = 48
 export const DATA = 1
 export const PROBE = 2
+export const HELLO = 4
 /** In a message's kind byte: this is a piece of a message that is too large for one frame. */
 export const PIECE = 0x80
 export const MESSAGE_HEAD_BYTES = 4

@@ -28,7 +28,8 @@
  * older acknowledgement in them, which does no harm since acknowledgements only ever grow. When
  * nothing is acknowledged for a while, the oldest few frames are sent again; if that is answered, the
  * next few follow at once. A peer that was only slow gets few frames twice that way. The wait doubles
- * up to a limit. After a reconnect all is sent again without waiting.
+ * up to a limit. After a reconnect all is sent again without waiting, and so it is to a member that says
+ * that it listens from now on (HELLO): others know of it before it can hear them.
  *
  * **The window.** Unacknowledged frames are bounded in number and bytes; what is over it waits here
  * and is never dropped: these are control messages, replies and actors on their way, each bounded by

@@ -5,6 +5,7 @@ import {
   epochOf,
   FrameHeader,
   HEADER_BYTES,
+  HELLO,
   MESSAGE_HEAD_BYTES,
   PIECE,
   PROBE,
@@ -243,6 +244,11 @@ export class Links {
     for (const link of this.table.all()) if (link !== this.table.home) this.transmission.kick(link)
   }
 
+  /** This member listens from now on: what was sent to it before went nowhere, and is to be sent again. */
+  greet(): void {
+    for (const link of this.table.all()) if (link !== this.table.home) this.transmission.greet(link)
+  }
+
   /** An error that a handler threw for other reasons than the bytes: a bug, to be seen. */
   private raise(): void {
     if (this.failure === undefined) return
@@ -271,6 +277,7 @@ export class Links {
       const { seq, epoch, flags } = h
       this.transmission.acknowledged(link, h)
       if ((flags & PROBE) !== 0) this.transmission.owe(link, Owes.SOON)
+      if ((flags & HELLO) !== 0) this.transmission.kick(link)
       if ((flags & DATA) === 0 || !link.alive) return
       this.stats.framesIn++
       if (seq === link.expected) this.takeNext(link, frame, epoch)

@@ -1,4 +1,4 @@
-import { DATA, FrameHeader, HEADER_BYTES, PROBE, putHeader, putRiders } from './frame.ts'
+import { DATA, FrameHeader, HEADER_BYTES, HELLO, PROBE, putHeader, putRiders } from './frame.ts'
 import { type Link, Owes } from './link.ts'
 import type { LinkLimits, LinksOptions } from './linkoptions.ts'
 import type { LinkStats } from './linkstats.ts'
@@ -223,6 +223,10 @@ export class Transmission {
     link.repairNext = link.repairEnd
     if (link.short) this.bare(link, PROBE)
     this.calm(link)
+  }
+
+  greet(link: Link): void {
+    this.bare(link, HELLO)
   }
 
   /** What a frame of the peer says of ours; `ack` names none that was not sent. */

@@ -80,5 +80,7 @@ export async function enter<T extends { readonly member: Member }>(
   }
   body = made
   if (latest) made.member.onView(latest)
+  // Others may have had the view first, and sent frames that nobody heard: they are not to wait for their resending.
+  made.member.links.greet()
   return { no, body: made, membership, left, leave: () => membership.leave(), stop }
 }

@@ -86,6 +86,7 @@ export class Instance implements Part {
       },
       pressed: () => space.pressed,
       foresee: (hashes, count) => space.foresee(hashes, count),
+      onFlipped: (slot) => space.follow(slot),
       wake: () => member.wake(),
       wallMs: ports.wallMs,
     })

@@ -328,6 +328,7 @@ export class Intake {
       if (items.length === 0) this.flips.delete(key)
       if (item instanceof Entry) this.run(item)
       else if (item.kind === 'mark') this.sendDrained(item)
+      else this.o.onFlipped(item.slot)
     }
   }
 
@@ -421,6 +422,8 @@ export interface IntakeOptions {
   readonly pressed: () => boolean
   /** Packets of these steering hashes come next. */
   readonly foresee: (hashes: Uint32Array, count: number) => void
+  /** A slot's packets come here from now on, and the receiver before has ended its own. */
+  readonly onFlipped: (slot: number) => void
   /** A suspended packet went on outside of any delivery: what it sent must be flushed. */
   readonly wake: () => void
   /** Wall clock in ms, the same on all processes of a machine. */

@@ -38,8 +38,8 @@ export interface Entries {
 /** Something that waits until a slot can be decided for, or until it is clear that it cannot be here. */
 export type Waiting = () => void
 
-/** Tokens asked for at once in the background: enough to hide the round trip, few enough to not burst. */
-const BACKGROUND_PULLS = 512
+/** Tokens asked for at once in the background: enough to hide the round trip, few enough that no packet waits long behind them. */
+const BACKGROUND_PULLS = 32
 /** Tokens named in one PULL. */
 const PULL_SLOTS_MAX = 4096
 

@@ -39,6 +39,9 @@ function ref(): Ref {
 
 const shape = { life: f64, log: list<number>('id') }
 
+/** Their packets come by other slots than these, as a rule: flows are sent for, and go back on first access. */
+const flowNumber = { ...numberKey, steered: true }
+
 /** The actors of a walk: each logs what is done to it, and has the oracle look at every turn. */
 function walkTypes() {
   const Single = singleWriter('single', shape, {
@@ -76,7 +79,7 @@ function walkTypes() {
     singles: Single.keyedBy(numberKey),
     multis: Multi.keyedBy(numberKey),
     sums: Sum.keyedBy(numberKey),
-    flows: Flow.keyedBy(numberKey),
+    flows: Flow.keyedBy(flowNumber),
   }
 }
 
