@@ -6,6 +6,8 @@ import { SLOT_BITS } from '../placement/index.ts'
 
 export const wallMs = () => performance.timeOrigin + performance.now()
 
+type SourceOptions = ConstructorParameters<typeof Source>[3]
+
 const onError = (what: string, error: unknown) => {
   process.stderr.write(`bench: ${what}: ${error}\n`)
 }
@@ -51,9 +53,11 @@ export function joinSource(
   nf: NF,
   dueMs: () => number,
   setup: Setup = {},
+  more: Partial<SourceOptions> = {},
 ): Promise<Entered<Source>> {
   const flipsPerStep = setup.model === 'stop-and-sync' ? 2 ** SLOT_BITS : 128
-  const options = { wallMs: dueMs, flipsPerStep, flipEveryMs: 5, batchPacketsMax: 64 }
+  const usual = { wallMs: dueMs, flipsPerStep, flipEveryMs: 5, batchPacketsMax: 64 }
+  const options = { ...usual, ...more }
   const make = (ports: ConstructorParameters<typeof Source>[1]) =>
     new Source(nf, ports, settings(nf.state, setup), options)
   return enter({ ...base(bus, 'source', nf), role: 'steerer', make })

@@ -1,159 +1,279 @@
-import { MemoryHub, systemClock } from '../bus/index.ts'
-import type { Instance, Source } from '../cli/index.ts'
-import { CaptureRecord, Latency, SyntheticTraffic, syntheticDefaults } from '../loadgen/index.ts'
-import { Packet, steeringHash } from '../nf-apps/packet/index.ts'
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { type Bus, MemoryHub, NatsBus, systemClock } from '../bus/index.ts'
+import type { Entered, Source } from '../cli/index.ts'
+import { SLOT_BITS } from '../placement/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
+import { Load, Verdicts, type Window } from './load.ts'
 import { median } from './measure.ts'
 import { joinInstance, joinSource, until, wallMs } from './members.ts'
+import { natsGround } from './pair.ts'
 import { flowCounter } from './solo-instance.ts'
 
 /** Latencies are gathered by windows of this time. */
 const WINDOW_MS = 10
+/** The load: this share of what source and one instance do flat out, so that nothing is near its limit; and the most. */
+const LOAD_SHARE = 0.3
+const LOAD_MAX = 15_000
+/** How often the source asks whether all slots have been handed over. */
+const ASK_MS = 20
 
-interface Window {
-  readonly atMs: number
-  readonly packets: number
-  readonly p50: number
-  readonly p99: number
+/** How a run flips its slots: one by one, spread over two seconds, or all in one step. */
+const ONE_BY_ONE = { flipsPerStep: 4, flipEveryMs: 1 }
+const AT_ONCE = { flipsPerStep: 1 << SLOT_BITS, flipEveryMs: 1 }
+type Flips = typeof ONE_BY_ONE
+
+/** Where the members run: all on one thread by memory, or in processes of their own over NATS. */
+interface Ground {
+  readonly bus: Bus
+  /** Packets are offered this often (ms); 0: at every turn of the event loop. */
+  readonly offerEveryMs: number
+  /** Makes an instance join; the first one, then the second one. */
+  join(id: string): Promise<void>
+  close(): Promise<void>
 }
 
-/** A source that offers packets at a steady rate, each due at its own time whether or not the one before is through. */
-class Load {
-  offered = 0
-  /** When the packet that is being offered was due (wall clock, ms). */
-  dueMs = 0
-  private readonly traffic: SyntheticTraffic
-  private readonly perMs: number
-  private readonly record = new CaptureRecord()
-  private readonly packet = new Packet()
-  private startMs = 0
-  private hash = 0
-  private refused = false
-
-  constructor(flows: number, perSecond: number) {
-    const settings = { ...syntheticDefaults, flows, packets: 1e9, payload: [0, 0] as const }
-    this.traffic = new SyntheticTraffic(settings)
-    this.perMs = perSecond / 1000
-  }
-
-  begin(): void {
-    this.startMs = wallMs()
-    this.offered = 0
-  }
-
-  /** Offers what is due by now. */
-  step(source: Source): void {
-    for (;;) {
-      const due = this.startMs + this.offered / this.perMs
-      if (due > wallMs()) break
-      if (!this.refused) this.make()
-      this.dueMs = due
-      this.refused = !source.steerer.offer(this.record, this.hash)
-      if (this.refused) break
-      this.offered++
-    }
-    source.steerer.flush()
-    source.member.wake()
-  }
-
-  private make(): void {
-    const { record, packet } = this
-    this.traffic.next(record)
-    const { bytes, start, end, linkType, wireLength, timeUs } = record
-    packet.load(bytes, start, end, linkType, wireLength, timeUs, 0, 0, 0)
-    this.hash = steeringHash(packet)
-  }
-}
-
-/** Runs the load for so long; answers the latencies of each window. */
-async function windows(
-  load: Load,
-  source: Source,
-  instances: readonly Instance[],
-  more: () => boolean,
-): Promise<Window[]> {
-  const found: Window[] = []
-  const start = performance.now()
-  let next = WINDOW_MS
-  while (more()) {
-    load.step(source)
-    await new Promise((resolve) => setImmediate(resolve))
-    const atMs = performance.now() - start
-    if (atMs < next) continue
-    next = atMs + WINDOW_MS
-    const all = new Latency()
-    for (const { intake } of instances) {
-      all.merge(intake.latency)
-      intake.latency.reset()
-    }
-    const { p50, p99 } = all.summary()
-    if (all.count > 0) found.push({ atMs, packets: all.count, p50, p99 })
-  }
-  return found
-}
-
-async function measure(o: BenchOptions): Promise<Row[]> {
-  const flows = o.tiny ? 100 : 100_000
-  const load = new Load(flows, o.tiny ? 5_000 : 15_000)
+async function memoryGround(): Promise<Ground> {
   const hub = new MemoryHub({ clock: systemClock() })
-  const first = await joinInstance(hub.connect(), 'i1', flowCounter)
-  const source = await joinSource(hub.connect(), flowCounter, () => load.dueMs)
-  const instances = [first.body]
-  const forMs = (ms: number) => {
-    const end = performance.now() + ms
-    return () => performance.now() < end
+  const stops: (() => void)[] = []
+  return {
+    bus: hub.connect(),
+    offerEveryMs: 0,
+    async join(id) {
+      stops.push((await joinInstance(hub.connect(), id, flowCounter)).stop)
+    },
+    async close() {
+      for (const stop of stops) stop()
+    },
   }
-  load.begin()
-  const enough = () => first.body.member.space.actors < flows
-  await windows(load, source.body, instances, enough)
-  const before = await windows(load, source.body, instances, forMs(o.tiny ? 200 : 4_000))
-  let joined = false
-  const second = joinInstance(hub.connect(), 'i2', flowCounter).then((entered) => {
-    instances.push(entered.body)
-    joined = true
-    return entered
-  })
-  let moving = true
-  const during = await windows(load, source.body, instances, () => {
-    moving = !joined || instances.some((i) => i.member.space.inHandoff)
-    return moving || !source.body.steerer.settled
-  })
-  const after = await windows(load, source.body, instances, forMs(o.tiny ? 200 : 4_000))
-  await until(() => source.body.steerer.outstanding === 0)
-  const { lost } = source.body.steerer
-  for (const one of [source, first, await second]) one.stop()
-  return rows([before, during, after], lost, load.offered)
 }
 
-function rows(all: readonly Window[][], lost: number, offered: number): Row[] {
-  const [before, during, after] = all as [Window[], Window[], Window[]]
-  const of = (w: readonly Window[], what: 'p50' | 'p99') => median(w.map((one) => one[what]))
-  const us = (what: 'p50' | 'p99') =>
-    `before ${of(before, what).toFixed(0)} µs, during ${of(during, what).toFixed(0)}, after ${of(after, what).toFixed(0)}`
-  const worst = Math.max(...during.map((w) => w.p99))
-  const calm = Math.max(...before.map((w) => w.p99))
+/** The processes are there and connected before the load begins: their start is no part of the event. */
+async function processGround(): Promise<Ground> {
+  const nats = await natsGround()
+  const file = fileURLToPath(new URL('./scale-out-process.js', import.meta.url))
+  const told = (child: ReturnType<typeof fork>, id: string) =>
+    new Promise<void>((resolve, reject) => {
+      child.once('message', () => resolve())
+      child.once('exit', () => reject(new Error(`${id} has ended`)))
+    })
+  const children = new Map(['i1', 'i2'].map((id) => [id, fork(file, [nats.url, id])]))
+  await Promise.all([...children].map(([id, child]) => told(child, id)))
+  const bus = await NatsBus.connect({ servers: nats.url, cluster: 'bench', name: 'source' })
+  return {
+    bus,
+    offerEveryMs: 0.5,
+    async join(id) {
+      const child = children.get(id)!
+      child.send('join')
+      await told(child, id)
+    },
+    async close() {
+      await bus.close()
+      for (const child of children.values()) child.disconnect()
+      await nats.close()
+    },
+  }
+}
+
+/** What one run has found. */
+interface Found {
+  readonly before: Window[]
+  readonly during: Window[]
+  readonly after: Window[]
+  readonly perSecond: number
+  /** What the source and one instance did when packets were offered as fast as they go. */
+  readonly mostPerSecond: number
+  readonly offered: number
+  readonly lost: number
+  /** Frames that the source sent again. */
+  readonly resent: number
+  readonly moved: number
+}
+
+class Run {
+  private readonly ground: Ground
+  private readonly load: Load
+  private readonly verdicts: Verdicts
+  private readonly source: Entered<Source>
+
+  private constructor(ground: Ground, load: Load, verdicts: Verdicts, source: Entered<Source>) {
+    this.ground = ground
+    this.load = load
+    this.verdicts = verdicts
+    this.source = source
+  }
+
+  static async start(ground: Ground, flows: number, flips: Flips): Promise<Run> {
+    const load = new Load(flows)
+    const verdicts = new Verdicts()
+    await ground.join('i1')
+    const more = { ...flips, onVerdicts: verdicts.note.bind(verdicts) }
+    const source = await joinSource(ground.bus, flowCounter, () => load.dueMs, {}, more)
+    return new Run(ground, load, verdicts, source)
+  }
+
+  /** Offers packets as long as that is so. */
+  private async offer(more: () => boolean): Promise<void> {
+    const { ground, load, source } = this
+    for (let next = 0; more(); ) {
+      const now = performance.now()
+      if (now >= next) {
+        load.step(source.body)
+        next = now + ground.offerEveryMs
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  /** Until each packet has its verdict. */
+  private through(): Promise<void> {
+    const { steerer, member } = this.source.body
+    return until(() => {
+      steerer.flush()
+      member.wake()
+      return steerer.outstanding === 0
+    })
+  }
+
+  private async reports() {
+    let told: Awaited<ReturnType<Source['reports']>> | undefined
+    void this.source.body.reports().then((reports) => {
+      told = reports
+    })
+    await this.offer(() => told === undefined)
+    return told ?? []
+  }
+
+  /** As fast as they go, until there are so many flows: answers how fast that was at its end. */
+  private async fill(flows: number): Promise<number> {
+    this.load.begin(Number.POSITIVE_INFINITY)
+    for (;;) {
+      const [start, offered] = [performance.now(), this.load.offered]
+      await this.offer(forMs(100))
+      const rate = ((this.load.offered - offered) * 1000) / (performance.now() - start)
+      if ((await this.reports()).reduce((n, r) => n + r.actors, 0) >= flows) return rate
+    }
+  }
+
+  async measure(flows: number, restMs: number): Promise<Found> {
+    const { load, verdicts, ground } = this
+    const { steerer, member } = this.source.body
+    const mostPerSecond = await this.fill(flows)
+    const perSecond = Math.min(LOAD_MAX, LOAD_SHARE * mostPerSecond)
+    await this.through()
+    load.begin(perSecond)
+    await this.offer(forMs(restMs / 2))
+    const [begin, already] = [wallMs(), load.offered]
+    await this.offer(forMs(restMs))
+    const start = wallMs()
+    const end = await this.scaleOut()
+    await this.offer(forMs(restMs))
+    const last = wallMs()
+    await this.through()
+    const { lost } = steerer
+    const reports = await this.source.body.reports()
+    const found = {
+      before: verdicts.windows(begin, start, WINDOW_MS),
+      during: verdicts.windows(start, end, WINDOW_MS),
+      after: verdicts.windows(end, last, WINDOW_MS),
+      perSecond,
+      mostPerSecond,
+      offered: load.offered - already,
+      lost,
+      resent: member.links.stats.resent,
+      moved: reports.reduce((n, r) => n + r.rehomedIn, 0),
+    }
+    this.source.stop()
+    await ground.close()
+    return found
+  }
+
+  /** From the word to join to the last slot handed over and flipped; answers when that was. */
+  private async scaleOut(): Promise<number> {
+    const { steerer } = this.source.body
+    let joined = false
+    const joining = this.ground.join('i2').then(() => {
+      joined = true
+    })
+    await this.offer(() => !joined || !steerer.settled)
+    await joining
+    for (;;) {
+      const reports = await this.reports()
+      if (reports.length === 2 && reports.every((r) => r.slotsDue === 0) && steerer.settled) break
+      await this.offer(forMs(ASK_MS))
+    }
+    return wallMs()
+  }
+}
+
+function forMs(ms: number): () => boolean {
+  const end = performance.now() + ms
+  return () => performance.now() < end
+}
+
+const of = (windows: readonly Window[], what: 'p50' | 'p99') =>
+  median(windows.map((one) => one[what]))
+const worst = (windows: readonly Window[]) => Math.max(...windows.map((one) => one.p99))
+const us = (value: number) => `${value.toFixed(0)} µs`
+
+function rows(kind: string, slow: Found, once: Found): Row[] {
+  const told = (what: 'p50' | 'p99') => {
+    const { before, during, after } = slow
+    const counts = `${before.length}, ${during.length} and ${after.length} windows of ${WINDOW_MS} ms`
+    return `${us(of(before, what))} before, ${us(of(during, what))} during, ${us(of(after, what))} after; medians of ${counts}`
+  }
+  const share = (100 * slow.perSecond) / slow.mostPerSecond
+  const load = `${slow.perSecond.toFixed(0)} packets/s, ${share.toFixed(0)} % of what source and one instance did flat out`
+  const quiet = `before ${us(worst(slow.before))}; ${slow.moved} actors moved, ${slow.resent} frames sent again`
+  const { before, during } = once
   return [
     {
-      what: 'p50 during the scale-out ÷ before',
-      value: of(during, 'p50') / of(before, 'p50'),
+      what: `${kind}: p50 during the scale-out ÷ before`,
+      value: of(slow.during, 'p50') / of(slow.before, 'p50'),
       unit: '',
       goal: { most: 1.1 },
-      note: `${us('p50')}; medians of ${before.length}, ${during.length} and ${after.length} windows of ${WINDOW_MS} ms`,
+      note: `${told('p50')}; ${load}`,
     },
     {
-      what: 'p99 during the scale-out ÷ before',
-      value: of(during, 'p99') / of(before, 'p99'),
+      what: `${kind}: p99 during the scale-out ÷ before`,
+      value: of(slow.during, 'p99') / of(slow.before, 'p99'),
       unit: '',
       goal: { most: 1.5 },
-      note: `${us('p99')}; worst window ${worst.toFixed(0)} µs, before ${calm.toFixed(0)} µs`,
+      note: `${told('p99')}; worst window ${us(worst(slow.during))}, ${quiet}`,
     },
-    { what: 'packets lost', value: lost, unit: '', goal: { most: 0 }, note: `of ${offered}` },
+    {
+      what: `${kind}: p99 with all slots flipped at once ÷ before`,
+      value: of(during, 'p99') / of(before, 'p99'),
+      unit: '',
+      note: `p50 ${us(of(before, 'p50'))} before, ${us(of(during, 'p50'))} during ${during.length} windows; worst ${us(worst(during))}, ${once.resent} frames sent again`,
+    },
+    {
+      what: `${kind}: packets lost`,
+      value: slow.lost + once.lost,
+      unit: '',
+      goal: { most: 0 },
+      note: `of ${slow.offered + once.offered}`,
+    },
   ]
+}
+
+async function compare(kind: string, ground: () => Promise<Ground>, o: BenchOptions) {
+  const [flows, restMs] = o.tiny ? [100, 200] : [100_000, 3_000]
+  const found: Found[] = []
+  for (const flips of [ONE_BY_ONE, AT_ONCE]) {
+    const run = await Run.start(await ground(), flows, flips)
+    found.push(await run.measure(flows, restMs))
+  }
+  return rows(kind, found[0]!, found[1]!)
 }
 
 export const scaleOut: Bench = {
   name: 'scale-out',
   summary:
     'latency by 10 ms, from when a packet was due to its verdict, while 1 instance becomes 2 ÷ before',
-  run: measure,
+  async run(o) {
+    const processes = await compare('processes over NATS', processGround, o)
+    return [...processes, ...(await compare('one thread', memoryGround, o))]
+  },
 }

@@ -17,6 +17,7 @@ export interface SourceOptions {
   /** Time between two steps of flips (ms). */
   readonly flipEveryMs: number
   readonly batchPacketsMax?: number
+  readonly onVerdicts?: (dueMs: number, count: number) => void
   readonly onOutput?: (index: number, bytes: Uint8Array) => void
 }
 
@@ -51,13 +52,14 @@ export class Source implements Part {
     this.o = options
     this.clock = ports.clock
     this.member = new Member(ports, settings)
-    const { wallMs, flipsPerStep, batchPacketsMax, onOutput } = options
+    const { wallMs, flipsPerStep, batchPacketsMax, onVerdicts, onOutput } = options
     this.steerer = new Steerer({
       out: this.member.out,
       slotBits: settings.slotBits,
       wallMs,
       flipsPerStep,
       ...(batchPacketsMax === undefined ? {} : { batchPacketsMax }),
+      ...(onVerdicts === undefined ? {} : { onVerdicts }),
       ...(onOutput === undefined ? {} : { onOutput }),
     })
     this.member.be(this)

@@ -11,6 +11,8 @@ export interface SteererOptions {
   readonly flipsPerStep: number
   /** Packets in one batch: large ones cost less, small ones wait less. */
   readonly batchPacketsMax?: number
+  /** Verdicts of `count` packets have come, the first of which was due at `dueMs`. */
+  readonly onVerdicts?: (dueMs: number, count: number) => void
   /** A packet that the NF sent on, under the index of the one that caused it. */
   readonly onOutput?: (index: number, bytes: Uint8Array) => void
 }
@@ -173,6 +175,7 @@ export class Steerer {
       const index = r.f64()
       this.o.onOutput?.(index, r.block())
     }
+    this.o.onVerdicts?.(batch.dueMs, batch.count)
     this.close(batch)
   }
 

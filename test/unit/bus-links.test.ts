@@ -341,6 +341,19 @@ it('sends nothing of its own accord when all is acknowledged', () => {
   expect(clock.pending).toBe(0)
 })
 
+it('sends again at once to a member that says that it listens from now on', () => {
+  const { a, b, clock, frames, came, settle } = pair()
+  send(a, 2, Kind.CALL, 7)
+  a.flush()
+  frames.length = 0 // nobody listened yet
+  const before = clock.now()
+  b.greet()
+  settle()
+  expect(came.map(({ value }) => value)).toEqual([7])
+  expect(clock.now() - before).toBeLessThan(100) // resending by itself takes 200 ms
+  expect(a.stats.resent).toBe(1)
+})
+
 it('ends its timers when it is stopped', () => {
   const { a, clock, frames } = pair()
   send(a, 2, Kind.STATE, 1)
