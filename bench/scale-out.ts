@@ -261,7 +261,8 @@ function rows(kind: string, slow: Found, once: Found): Row[] {
 async function compare(kind: string, ground: () => Promise<Ground>, o: BenchOptions) {
   const [flows, restMs] = o.tiny ? [100, 200] : [100_000, 3_000]
   const found: Found[] = []
-  for (const flips of [ONE_BY_ONE, AT_ONCE]) {
+  const oneByOne = o.tiny ? { ...ONE_BY_ONE, flipsPerStep: 128 } : ONE_BY_ONE
+  for (const flips of [oneByOne, AT_ONCE]) {
     const run = await Run.start(await ground(), flows, flips)
     found.push(await run.measure(flows, restMs))
   }

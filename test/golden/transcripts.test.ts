@@ -94,7 +94,7 @@ const scenes: Record<string, () => Scene> = {
     return scene
   },
   'overtaken-handoff': () => {
-    const scene = new Scene(1, 4)
+    const scene = new Scene(1, 40)
     for (const key of [1, 2, 3]) scene.turn(0, key)
     scene.say('two instances join, the second before the handoff to the first is through')
     scene.cluster.join()
