@@ -38,6 +38,8 @@ export interface RunReport {
     errors: number
   }[]
   errors: number
+  /** What the NF's result cannot show, as the NF tells it. */
+  notes: string[]
   /** Of a run on interfaces. */
   live?: LiveFigures
 }
@@ -94,6 +96,7 @@ export function runReport(
     calls: callsOf(reports),
     instances,
     errors: sum(reports, 'errors'),
+    notes: [],
   }
 }
 
@@ -122,7 +125,8 @@ export function figures(r: RunReport): string[] {
     whole(i.suspendedMax),
     whole(i.errors),
   ])
-  return [...lines, '', ...table([head, ...rows])]
+  const notes = r.notes.length > 0 ? ['', ...r.notes] : []
+  return [...lines, '', ...table([head, ...rows]), ...notes]
 }
 
 function liveLine(l: LiveFigures): string {

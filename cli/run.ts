@@ -360,7 +360,8 @@ async function conclude(
     latency.merge(Latency.decode(new ByteReader(Buffer.from(told, 'base64'))))
   }
   const all = [...last.map((l) => ({ ...l.report, actors: 0 })), ...reports]
-  const lines = await source.result(nf.setup(settings.options))
+  const env = nf.setup(settings.options)
+  const lines = await source.result(env)
   if (o.out !== undefined) await writeFile(o.out, lines.map((line) => `${line}\n`).join(''))
   const head = {
     nf: nf.name,
@@ -371,7 +372,8 @@ async function conclude(
     epochs: entered.membership.view?.epoch ?? 0,
     latencyUs: latency.summary(),
   }
-  return { report: runReport(head, sent, seconds, all), lines }
+  const report = runReport(head, sent, seconds, all)
+  return { report: { ...report, notes: await source.notes(env) }, lines }
 }
 
 /** What instances that have left meanwhile reported last. */

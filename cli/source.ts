@@ -183,6 +183,10 @@ export class Source implements Part {
     return this.nf.result(this.member.space.handles as Handles<StateMap>, env)
   }
 
+  notes(env: unknown): Promise<string[]> {
+    return this.nf.notes(this.member.space.handles as Handles<StateMap>, env)
+  }
+
   stop(): void {
     this.flipTimer?.cancel()
     this.member.stop()

@@ -67,6 +67,8 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   addresses(env: E): readonly Ip[] | undefined
   /** The NF's result, read from its actors, as lines in one canonical order. */
   result(state: Handles<S>, env: E): Promise<string[]>
+  /** What the result cannot show: input that was not used, work left out at a limit. None: no lines. */
+  notes(state: Handles<S>, env: E): Promise<string[]>
 }
 
 export interface NFDefinition<S extends StateMap, E> {
@@ -79,6 +81,7 @@ export interface NFDefinition<S extends StateMap, E> {
   /** For an NF that sends packets on: the addresses that it answers for on its outer interface. */
   addresses?(env: E): readonly Ip[]
   result?(state: Handles<S>, env: E): Promise<string[]>
+  notes?(state: Handles<S>, env: E): Promise<string[]>
 }
 
 /** Defines a network function: its actors and what it does with a packet. */
@@ -99,5 +102,17 @@ export function defineNF<S extends StateMap, E = undefined>(
     onPacket: definition.onPacket,
     addresses: definition.addresses ?? (() => undefined),
     result: definition.result ?? (async () => []),
+    notes: definition.notes ?? (async () => []),
   }
+}
+
+/** Lines of a file that were not used which a note shows: more say little new, and each can be long. */
+const SHOWN = 5
+
+/** A note of what was not used, counted, with the first of them; `rest` says where all are. */
+export function notUsed(what: string, lines: readonly string[], rest: string): string[] {
+  if (lines.length === 0) return []
+  const shown = lines.slice(0, SHOWN).map((line) => `  ${line}`)
+  const more = lines.length > SHOWN ? [`  … and ${lines.length - SHOWN} more (${rest})`] : []
+  return [`${lines.length} ${what}`, ...shown, ...more]
 }

@@ -9,6 +9,7 @@ import {
   TCP_ACK,
   TCP_SYN,
 } from '../packet/index.ts'
+import { Regex } from '../pattern/index.ts'
 import { Applications } from './applications.ts'
 import type { BufferName } from './buffers.ts'
 import { BUFFERS } from './buffers.ts'
@@ -22,10 +23,12 @@ import {
   TRIED_TO_CLIENT,
   TRIED_TO_SERVER,
 } from './flow-state.ts'
+import { defragment } from './fragments.ts'
 import type { Message } from './http.ts'
 import { HttpBuffers } from './http-buffers.ts'
 import type { PortSet } from './nets.ts'
 import { Inspection } from './payload.ts'
+import { type Losses, noLosses } from './records.ts'
 import { Candidates, protocolOf, type RuleSet } from './rule-set.ts'
 import { type Direction, type Signature, TO_CLIENT, TO_SERVER } from './signature.ts'
 import {
@@ -67,6 +70,8 @@ export class Engine {
   private readonly turned = new Packet()
   private hits: Hit[] = []
   private passed = false
+  private losses = noLosses()
+  private limited = 0
 
   /** Of the packet in hand. */
   private flow!: FlowState
@@ -82,6 +87,7 @@ export class Engine {
     this.rules = rules
     this.midstream = midstream
     this.candidates = new Candidates(rules.signatures.length)
+    this.limited = Regex.limited
   }
 
   /** The hits of a packet, in the order of their rules. `forward`: it goes from the flow key's source. */
@@ -114,6 +120,23 @@ export class Engine {
     return this.hits
   }
 
+  /** What was left out since it was last asked; undefined where nothing was. */
+  takeLosses(): Losses | undefined {
+    const limited = Regex.limited + this.inspection.limited
+    this.losses.searches += limited - this.limited
+    this.limited = limited
+    const { losses } = this
+    const { segments, deep, fragments, searches, alerts } = losses
+    if (segments + deep + fragments + searches + alerts === 0) return undefined
+    this.losses = noLosses()
+    return losses
+  }
+
+  /** The datagram that this fragment makes complete. */
+  defragment(p: Packet, f: FlowState): Packet | undefined {
+    return defragment(f.datagrams, p, this.losses)
+  }
+
   private isOver(p: Packet, f: FlowState, forward: boolean): boolean {
     if (p.clockUs >= endsAtUs(f)) return true
     const c = f.connection
@@ -138,7 +161,11 @@ export class Engine {
     const c = f.connection
     this.unreadable = f.encrypted
     this.established = c.state >= ESTABLISHED
+    const half = toServer ? c.client : c.server
+    const { refused, deep } = half
     this.added = track(c, p, toServer, this.midstream)
+    this.losses.segments += half.refused - refused
+    if (half.deep && !deep) this.losses.deep++
     const messages: Message[] = []
     if (c.state >= ESTABLISHED) {
       this.applications.read(f, c, !toServer, false, (m) => messages.push(m))
@@ -360,8 +387,9 @@ export class Engine {
       this.hits = ofFlow ? [{ signature: s, turned }] : []
       return
     }
-    if (s.noAlert || this.hits.length >= ALERTS_PER_PACKET_MAX) return
-    this.hits.push({ signature: s, turned })
+    if (s.noAlert) return
+    if (this.hits.length >= ALERTS_PER_PACKET_MAX) this.losses.alerts++
+    else this.hits.push({ signature: s, turned })
   }
 }
 

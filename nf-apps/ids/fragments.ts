@@ -23,18 +23,30 @@ const WAIT_US = 60_000_000
 const HEADER_V4 = 20
 const HEADER_V6 = 40
 
-/** Adds a fragment: the whole datagram as a packet, if it is complete with it. */
-export function defragment(datagrams: Datagram[], p: Packet): Packet | undefined {
+/** Adds a fragment: the whole datagram as a packet, if it is complete with it. What finds no room is counted. */
+export function defragment(
+  datagrams: Datagram[],
+  p: Packet,
+  losses: { fragments: number },
+): Packet | undefined {
   const v4 = p.kind === NET_IPV4
   const start = v4 ? p.l3Offset + p.headerLength : p.fragmentHeaderOffset + 8
   const end = Math.min(p.l3Offset + p.totalLength, p.end)
   const bytes = new Uint8Array(p.bytes.subarray(start, end))
   const at = p.fragmentOffset
   const most = DATAGRAM_BYTES_MAX - (v4 ? HEADER_V4 : 0)
-  if (bytes.length === 0 || at + bytes.length > most) return undefined
+  if (bytes.length === 0) return undefined
+  if (at + bytes.length > most) {
+    losses.fragments++
+    return undefined
+  }
   const protocol = v4 ? p.ipProtocol : p.bytes[p.fragmentHeaderOffset]!
   const datagram = find(datagrams, p, protocol)
-  if (datagram.pieces.length >= PIECES_MAX) return undefined
+  if (datagrams.length > DATAGRAMS_MAX) losses.fragments += datagrams.shift()!.pieces.length
+  if (datagram.pieces.length >= PIECES_MAX) {
+    losses.fragments++
+    return undefined
+  }
   datagram.pieces.push({ at, last: !p.moreFragments, bytes })
   const whole = assemble(datagram.pieces, v4 ? HEADER_V4 : HEADER_V6)
   if (whole === undefined) return undefined
@@ -51,7 +63,6 @@ function find(datagrams: Datagram[], p: Packet, protocol: number): Datagram {
   if (found) return found
   const fresh = { id: p.ipId, protocol, firstUs: p.clockUs, pieces: [] }
   datagrams.push(fresh)
-  if (datagrams.length > DATAGRAMS_MAX) datagrams.shift()
   return fresh
 }
 

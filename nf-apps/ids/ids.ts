@@ -2,9 +2,8 @@ import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { defineNF, forward } from '../nf.ts'
 import { type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { Environment } from './environment.ts'
-import { defragment } from './fragments.ts'
 import { carried, innerFlowOf } from './inner.ts'
-import { report, tell } from './report.ts'
+import { notes, report, tell } from './report.ts'
 import { type IdsActors, idsActors } from './state.ts'
 
 /**
@@ -69,6 +68,7 @@ export const ids = defineNF('ids', {
   },
 
   result: (state, env) => report(state, env),
+  notes: (state, env) => notes(state, env),
 })
 
 /** A packet's turn in its flow; then that of what it carries, if it is a tunnel's or completes a datagram. */
@@ -77,10 +77,12 @@ function inspect(p: Packet, depth: number, state: IdsActors, env: Environment): 
   const fromSource = key.forward
   const turn = state.flows.with(key, (flow) => {
     const hits = env.engine.inspect(p, flow, fromSource)
-    return { hits, whole: p.isFragment ? defragment(flow.datagrams, p) : undefined }
+    const whole = p.isFragment ? env.engine.defragment(p, flow) : undefined
+    return { hits, whole, losses: env.engine.takeLosses() }
   })
-  return andThen(turn, ({ hits, whole }) => {
+  return andThen(turn, ({ hits, whole, losses }) => {
     if (hits.length > 0) tell(p, hits, state)
+    if (losses) state.losses.add(losses)
     const inner = whole ?? carried(p, depth)
     if (inner) return inspect(inner, depth + 1, state, env)
   })

@@ -117,6 +117,8 @@ export class Inspection {
   private attempts = 0
   /** Nothing further on can change the outcome. */
   private hopeless = false
+  /** Lists of options that were given up at `ATTEMPTS_MAX`, ever. */
+  limited = 0
   private retryFrom = 0
   private readonly variables = new Map<string, bigint>()
 
@@ -135,6 +137,7 @@ export class Inspection {
   private from(i: number): boolean {
     if (i === this.matchers.length) return true
     if (++this.attempts >= ATTEMPTS_MAX) {
+      if (this.attempts === ATTEMPTS_MAX) this.limited++
       this.hopeless = true
       return false
     }

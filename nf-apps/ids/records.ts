@@ -207,3 +207,40 @@ export const Configuration = multiWriter(
     }),
   },
 )
+
+/** What was left out at a limit, so that rules did not see all: told in the run's report. */
+export interface Losses {
+  /** Segments that found no room in their side of a connection, or too many others waiting. */
+  segments: number
+  /** Sides of connections that went on behind the bytes which are put in order. */
+  deep: number
+  /** Fragments of datagrams that were too many, or too big. */
+  fragments: number
+  /** Searches for an expression or a list of options that ended at their bound, without a match. */
+  searches: number
+  /** Alerts beyond those of one packet. */
+  alerts: number
+}
+
+export function noLosses(): Losses {
+  return { segments: 0, deep: 0, fragments: 0, searches: 0, alerts: 0 }
+}
+
+function addLosses(to: Losses, more: Losses): Losses {
+  to.segments += more.segments
+  to.deep += more.deep
+  to.fragments += more.fragments
+  to.searches += more.searches
+  to.alerts += more.alerts
+  return to
+}
+
+export const LossCount = multiWriter(
+  'ids-losses',
+  { segments: f64, deep: f64, fragments: f64, searches: f64, alerts: f64 },
+  {
+    add: untether((s, losses: Losses) => void addLosses(s, losses), {
+      merge: (a, b) => addLosses({ ...a }, b),
+    }),
+  },
+)

@@ -1,4 +1,5 @@
 import { RehomeError } from '../../bus/index.ts'
+import { notUsed } from '../nf.ts'
 import { type FlowKey, type Ip, NET_IPV4, NET_IPV6, Packet, PROTO_TCP } from '../packet/index.ts'
 import type { Hit } from './engine.ts'
 import type { Environment } from './environment.ts'
@@ -173,4 +174,26 @@ function ruleLines(env: Environment): string[] {
   const lines = env.refused.map(refusalText)
   const rules = env.signatures.length
   return [...lines, `${rules} rules loaded, ${env.refused.length} refused, digest ${env.digest}`]
+}
+
+/** Rules not honoured, and what rules did not get to see. */
+export async function notes(state: IdsActors, env: Environment): Promise<string[]> {
+  const refused = notUsed(
+    `rules not honoured, ${env.signatures.length} loaded`,
+    env.refused.map(refusalText),
+    '--format rules has all',
+  )
+  const lost = await state.losses.lookup('only')
+  const trackers = await state.trackers.all()
+  const sum = (what: 'late' | 'dropped') => trackers.reduce((n, t) => n + t.state[what], 0)
+  const counts: readonly (readonly [number, string])[] = [
+    [lost?.segments ?? 0, 'TCP segments found no room to be put in order'],
+    [lost?.deep ?? 0, 'sides of connections were read for their first bytes alone'],
+    [lost?.fragments ?? 0, 'fragments found no room'],
+    [lost?.searches ?? 0, 'searches ended at their bound, without a match'],
+    [lost?.alerts ?? 0, 'alerts left out, of packets that raised more than 15'],
+    [sum('late'), 'alerts came too late for their threshold and were counted when they came'],
+    [sum('dropped'), 'alerts left out, of trackers that passed too many'],
+  ]
+  return [...refused, ...counts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`)]
 }

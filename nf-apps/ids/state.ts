@@ -2,7 +2,7 @@ import { numberKey, textKey } from '../../actors/index.ts'
 import type { Handles } from '../nf.ts'
 import { ip, symmetricFlow } from '../packet/index.ts'
 import { Flow } from './flow-state.ts'
-import { AlertLog, Configuration, Malicious, Tracker, Whitelist } from './records.ts'
+import { AlertLog, Configuration, LossCount, Malicious, Tracker, Whitelist } from './records.ts'
 
 export const idsActors = {
   /** Per connection: its stream, what is spoken on it, its flowbits. */
@@ -14,5 +14,6 @@ export const idsActors = {
   malicious: Malicious.keyedBy(ip),
   whitelist: Whitelist.keyedBy(symmetricFlow),
   configuration: Configuration.only(),
+  losses: LossCount.only(),
 }
 export type IdsActors = Handles<typeof idsActors>

@@ -1,5 +1,5 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
-import { defineNF, forward, type Verdict } from '../nf.ts'
+import { defineNF, forward, notUsed, type Verdict } from '../nf.ts'
 import { type Ip, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
 import { Environment } from './environment.ts'
@@ -96,6 +96,8 @@ export const prads = defineNF('prads', {
   },
 
   result: (state, env) => reports[env.report](state, env.signatures),
+  notes: async (_, { signatures: { problems } }) =>
+    notUsed('signature lines cannot be used', problems, '--report statistics has all'),
 })
 
 /** As configured for all; where that is not told, or cannot be had now, as this instance was started. */

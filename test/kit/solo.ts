@@ -50,6 +50,10 @@ export class Solo<S extends StateMap, E> {
     for (const actors of this.all) actors.expire()
     return this.nf.result(this.state, this.env)
   }
+
+  notes(): Promise<string[]> {
+    return this.nf.notes(this.state, this.env)
+  }
 }
 
 /** The result of an NF over these packets, one after the other. */

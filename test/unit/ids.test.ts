@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { compileTexts, refusalText } from '../../nf-apps/ids/index.ts'
 import { build, TCP_SYN } from '../../nf-apps/packet/index.ts'
@@ -220,3 +221,39 @@ describe('output', () => {
 function gre(bytes: Uint8Array): Uint8Array {
   return Uint8Array.from([0, 0, 8, 0, ...bytes])
 }
+
+describe('as Suricata judges', () => {
+  const http = rule('http any any -> any any', '', 7)
+  const talk = (request: string) => conversation([['client', request]])
+  it('a rule about HTTP is about connections that speak it', async () => {
+    expect(await sids(http, talk('EHLO there, this is no HTTP at all\r\n'))).toEqual([])
+    const raised = await sids(http, talk('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
+    expect(raised.length).toBeGreaterThan(1)
+  })
+  it('what drops a connection is the last that is said of it', async () => {
+    const drop = 'drop tcp any any -> any any (content:"bad"; sid:8;)\n'
+    const frames = conversation([
+      ['client', 'bad '.repeat(900)],
+      ['client', 'bad '.repeat(900)],
+    ])
+    expect(await sids(drop, frames)).toEqual([8])
+    expect((await sids(drop.replace('drop', 'alert'), frames)).length).toBeGreaterThan(1)
+  })
+  it('a connection that begins with its answer has its client on the other side', async () => {
+    const answered = rule('tcp any 80 -> any any', 'flow:to_client; flags:SA;')
+    expect(await sids(answered, talk('hello').slice(1))).toEqual([1])
+  })
+  it('gzip with a wrong checksum and a reserved flag is undone', async () => {
+    const packed = gzipSync('secret text')
+    packed[3] = 0x20
+    packed[packed.length - 8]! ^= 1
+    const answer = `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${packed.length}\r\n\r\n`
+    const frames = conversation([
+      ['client', 'GET / HTTP/1.1\r\n\r\n'],
+      ['server', answer + packed.toString('latin1')],
+    ])
+    expect(
+      await sids(rule('http any any -> any any', 'file_data; content:"secret text";'), frames),
+    ).toEqual([1])
+  })
+})

@@ -15,7 +15,7 @@ import {
   TCP_SYN,
 } from '../../nf-apps/packet/index.ts'
 import { loadSignatures, prads } from '../../nf-apps/prads/index.ts'
-import { soloRun } from '../kit/index.ts'
+import { Solo, soloRun } from '../kit/index.ts'
 
 const { arp, ethernet, icmp, ipv4, ipv4Fragments, ipv6, tcp, udp, vlan } = build
 
@@ -380,6 +380,9 @@ describe('connections', () => {
     }
     expect(text).toContain('tcp-service.sig:2: expected service,v/name/version/misc/,expression')
     expect(text).toMatch(/tcp-service\.sig:5: the expression cannot be used: .*not supported/)
+    const notes = await new Solo(prads, { signatures }).notes()
+    expect(notes[0]).toBe('2 signature lines cannot be used')
+    expect(notes[1]).toMatch(/tcp-service\.sig:2: expected service/)
   })
 })
 

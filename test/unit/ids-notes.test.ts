@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest'
+import { ids } from '../../nf-apps/ids/index.ts'
+import { build, TCP_ACK } from '../../nf-apps/packet/index.ts'
+import { Solo } from '../kit/index.ts'
+import { CLIENT, conversation, packets, rulesFile, SERVER } from './ids-run.ts'
+
+const { ethernet, ipv4, ipv4Fragments, tcp, udp } = build
+
+const rule = (ends: string, options: string, sid = 1) => `alert ${ends} (${options} sid:${sid};)\n`
+
+describe('what is left out is told', () => {
+  async function notesOf(text: string, frames: readonly Uint8Array[]): Promise<string[]> {
+    const { file, remove } = rulesFile(text)
+    try {
+      const solo = new Solo(ids, { rules: [file] })
+      for (const p of packets(frames)) await solo.packet(p)
+      return await solo.notes()
+    } finally {
+      remove()
+    }
+  }
+  const ends = { src: CLIENT, dst: SERVER }
+  const frame = ethernet({}, ipv4(ends, udp({ dstPort: 53 }, 'x'.repeat(3000))))
+
+  it('nothing, where nothing is', async () => {
+    expect(await notesOf(rule('udp any any -> any any', 'content:"x";'), [frame])).toEqual([])
+  })
+  it('rules by file and line, alerts of one packet, searches at their bound', async () => {
+    const many = Array.from({ length: 20 }, (_, i) =>
+      rule('udp any any -> any any', 'content:"x";', i + 1),
+    )
+    const hard = rule('udp any any -> any any', 'pcre:"/(x+)(x+)(x+)\\1\\2\\3!/";', 50)
+    const odd = rule('udp any any -> any any', 'nonsense:1;', 60)
+    const notes = await notesOf([...many, hard, odd].join(''), [frame])
+    expect(notes[0]).toBe('1 rules not honoured, 21 loaded')
+    expect(notes[1]).toMatch(/test\.rules:22: nonsense: .*\(sid 60\)$/)
+    expect(notes).toContain('1 searches ended at their bound, without a match')
+    expect(notes).toContain('5 alerts left out, of packets that raised more than 15')
+  })
+  it('fragments and segments without room', async () => {
+    const parts = Array.from({ length: 20 }, (_, id) => {
+      const [first] = ipv4Fragments({ ...ends, id }, udp({}, 'x'.repeat(64)), 32)
+      return ethernet({}, first!)
+    })
+    const [one, two, three] = conversation([])
+    const far = Array.from({ length: 1100 }, (_, i) => {
+      const seq = 1003 + 2 * i
+      const part = { srcPort: 40000, dstPort: 80, flags: TCP_ACK, seq, ack: 9001, window: 65535 }
+      return ethernet({}, ipv4(ends, tcp(part, 'y')))
+    })
+    const notes = await notesOf(rule('ip any any -> any any', 'content:"zz";'), [
+      ...parts,
+      ...[one!, two!, three!],
+      ...far,
+    ])
+    expect(notes).toContain('4 fragments found no room')
+    expect(notes.join()).toMatch(/\d+ TCP segments found no room/)
+  })
+})
