@@ -4,8 +4,10 @@ import { build, LINK_ETHERNET, Packet, steeringHash } from '../../../nf-apps/pac
 import { encodeOrder, type Operation, operations } from './history.ts'
 
 /** Few enough that operations meet, many enough that instances share them. */
-const FLOWS = 48
-const KEYS = 12
+const FLOWS = 96
+const KEYS = 24
+/** Packets without their verdicts: a cluster that is harmed gets no more than it can work off in a second or two. */
+const UNDERWAY_MAX = 512
 /** Packets offered at once when sending has fallen behind. */
 const BURST_MAX = 256
 const TICK_MS = 4
@@ -53,12 +55,17 @@ export class Traffic {
       const now = performance.now()
       owed = Math.min(BURST_MAX, owed + ((now - last) * rate) / 1000)
       last = now
-      while (owed >= 1 && this.offer()) owed--
+      while (owed >= 1 && this.underWay < UNDERWAY_MAX && this.offer()) owed--
       steerer.flush()
       member.wake()
       onTick()
       await new Promise((go) => setTimeout(go, TICK_MS))
     }
+  }
+
+  private get underWay(): number {
+    const { index, forwarded, dropped, lost } = this.source.steerer
+    return index - forwarded - dropped - lost
   }
 
   private offer(): boolean {
