@@ -319,7 +319,7 @@ class RoundCheck {
   /** A stale value is no older than its bound, and none goes back; a lookup shows what was while it was under way. */
   private bounded(): void {
     const spans = new Map<string, Span[]>()
-    const seen = new Map<string, { at: number; t: number; id: number }>()
+    const seen = new Map<string, { at: number; t: number; id: number }[]>()
     const ends = [...this.ends.values()].sort((a, b) => a.t - b.t)
     for (const end of ends) {
       const begin = this.begins.get(end.id)
@@ -339,15 +339,18 @@ class RoundCheck {
       const text = value ? `life ${value.life} turn ${value.n}` : 'absent'
       if (at < 0) {
         if (!this.harmed || value) this.wrong(`bounded: ${f} ${end.id} saw ${actor} ${text}`)
-      } else if (stale && value && end.by !== undefined) {
+      } else if (stale && value) {
         const reader = `${end.by} ${actor}`
-        const before = seen.get(reader)
-        if (before && at < before.at) {
-          const took = `${ms(end.t - t)} after ${ms(t - before.t)}`
-          const was = `it saw turn ${of[before.at]?.version?.n} (${before.id})`
-          this.wrong(`bounded: ${f} ${end.id} saw ${actor} go back to ${text}, ${took} ${was}`)
+        const before = seen.get(reader) ?? []
+        seen.set(reader, before)
+        // Of two that were under way together, neither is the earlier one.
+        const earlier = before.findLast((one) => one.t < t)
+        if (earlier && at < earlier.at) {
+          const was = `turn ${of[earlier.at]?.version?.n} (${earlier.id})`
+          this.wrong(`bounded: ${f} ${end.id} saw ${actor} go back from ${was} to ${text}`)
         }
-        seen.set(reader, { at, t: end.t, id: end.id })
+        const newest = Math.max(at, before.at(-1)?.at ?? 0)
+        before.push({ at: newest, t: end.t, id: end.id })
       }
     }
   }
@@ -393,8 +396,6 @@ class RoundCheck {
     }
   }
 }
-
-const ms = (ns: number) => `${(ns / 1e6).toFixed(3)} ms`
 
 /** Operations that are answered what they have made of the actor, and reads. */
 const RUNS: ReadonlySet<string> = new Set(['packet', 'append', 'with', 'suspended', 'ifPresent'])
