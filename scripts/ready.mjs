@@ -42,6 +42,7 @@ const verbs = {
   'check:prads': (args) => runOpen(process.execPath, ['dist/test/kit/check-prads.js', ...args]),
   'check:ids': (args) => runOpen(process.execPath, ['dist/test/kit/check-ids.js', ...args]),
   sim: (args) => runOpen(process.execPath, ['dist/test/kit/sim-main.js', ...args]),
+  fuzz: (args) => runOpen(process.execPath, ['dist/test/kit/fuzz-main.js', ...args]),
   soak: async (args) => {
     const nats = await ensureNats()
     return runOpen(process.execPath, ['dist/test/kit/soak-main.js', ...args], nats.env)

@@ -22,13 +22,14 @@ const LAYERS: Record<string, readonly string[]> = {
   cli: ['*'],
   bench: ['*'],
   'test/kit/soak': ['*'],
-  'test/kit': ['*', 'test/kit/soak'],
-  test: ['*', 'test/kit', 'test/kit/soak', 'bench'],
+  'test/kit/fuzz': ['*', 'test/kit'],
+  'test/kit': ['*', 'test/kit/soak', 'test/kit/fuzz'],
+  test: ['*', 'test/kit', 'test/kit/soak', 'test/kit/fuzz', 'bench'],
   samples: ['*', 'test/kit'],
   '.': ['*'],
 }
 /** Not part of the product: `*` above leaves them out. */
-const OUTSIDE = new Set(['test', 'test/kit', 'test/kit/soak', 'bench', 'samples'])
+const OUTSIDE = new Set(['test', 'test/kit', 'test/kit/soak', 'test/kit/fuzz', 'bench', 'samples'])
 
 /** The folder a file belongs to: the innermost one with a door, else the top one. */
 function folderOf(file: string, doors: ReadonlySet<string>): string {

@@ -1,0 +1,20 @@
+/** Rules of our own that use each option of the language; what they look for occurs in ordinary traffic. */
+export const ruleText = `
+alert tcp any any -> any any (msg:"get"; flow:established,to_server; content:"GET "; depth:8; nocase; fast_pattern; sid:1; rev:1;)
+alert tcp any any -> any 80 (msg:"uri"; content:"/"; http_uri; urilen:1<>200; pcre:"/\\/[a-z0-9]+\\.(html|php)/Ui"; sid:2;)
+alert tcp any any <> any any (msg:"host"; content:"Host|3a 20|"; http_header; content:!"nobody"; within:200; distance:0; sid:3;)
+alert tcp any 80 -> any any (msg:"answer"; flow:to_client; content:"200"; http_stat_code; file_data; content:"<html"; nocase; sid:4;)
+alert udp any any -> any 53 (msg:"dns"; content:"|01 00 00 01|"; offset:2; depth:4; byte_test:2,>,0,4; byte_jump:1,12,relative; isdataat:2,relative; sid:5;)
+alert icmp any any -> any any (msg:"echo"; itype:8; icode:0; dsize:>8; sid:6;)
+alert tcp any any -> any any (msg:"syn"; flags:S,12; window:>100; ack:0; threshold:type both,track by_src,count 5,seconds 10; sid:7;)
+alert ip any any -> any any (msg:"odd"; ttl:<5; id:0; fragbits:!D; ip_proto:!6; sid:8;)
+alert tcp any any -> any any (msg:"set"; content:"USER"; flowbits:set,user; flowbits:noalert; sid:9;)
+alert tcp any any -> any any (msg:"was set"; flowbits:isset,user; content:"PASS"; pcre:"/PASS\\s+\\S{1,64}/"; detection_filter:track by_dst,count 2,seconds 30; sid:10;)
+alert tcp any any -> any any (msg:"cookie"; content:"="; http_cookie; content:"POST"; http_method; content:"a"; http_client_body; sid:11;)
+alert tcp any any -> any any (msg:"twice"; content:"a"; content:"b"; distance:1; within:10; content:"c"; distance:-5; sid:12;)
+alert tcp any any -> any any (msg:"slow"; pcre:"/(a+)+b|(x|xx)*y|[^z]{1,40}z$/R"; content:"aa"; sid:13;)
+alert tcp [10.0.0.0/8,!10.0.0.1] [1024:,!8080] -> !10.9.9.9 [80,443,8000:8100] (msg:"ports"; dsize:1<>1400; sid:14;)
+alert udp any any -> any any (msg:"user agent"; content:"M-SEARCH"; metadata:policy balanced; reference:url,example.org; classtype:attempted-recon; priority:2; sid:15;)
+drop tcp any any -> any any (msg:"rst"; flags:R; seq:0; sid:16;)
+pass tcp any any -> any 9999 (msg:"let through"; sid:17;)
+`
