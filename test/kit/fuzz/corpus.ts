@@ -24,7 +24,7 @@ const SEED_BYTES_MAX = 900
 
 let seeds: Seed[] | undefined
 /** Packets of captures, and some that are seldom met there. Published captures are used where they are. */
-export function corpus(): readonly Seed[] {
+function corpus(): readonly Seed[] {
   if (seeds) return seeds
   seeds = [...built(), ...packetsOf(sample, 3_000)]
   if (existsSync(published)) {
