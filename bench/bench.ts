@@ -19,6 +19,8 @@ export interface Row {
   readonly goal?: Goal
   /** All rounds, for `--json`. */
   readonly samples?: Readonly<Record<string, readonly Sample[]>>
+  /** Named curves that a picture is made of. */
+  readonly series?: Readonly<Record<string, readonly (readonly [number, number])[]>>
   /** Named figures that a picture is made of. */
   readonly figures?: Readonly<Record<string, number>>
   /** What stands behind the figure: other figures of the same runs. */

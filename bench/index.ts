@@ -6,6 +6,7 @@ import { models } from './models.ts'
 import { placement } from './placement.ts'
 import { rehome } from './rehome.ts'
 import { scaleOut } from './scale-out.ts'
+import { scaleStop } from './scale-stop.ts'
 import { store } from './store.ts'
 
 export { type Bench, type BenchOptions, isReached, lineOf, type Row } from './bench.ts'
@@ -14,6 +15,7 @@ export { type Bench, type BenchOptions, isReached, lineOf, type Row } from './be
 export const benches: readonly Bench[] = [
   models,
   scaleOut,
+  scaleStop,
   calls,
   store,
   hotPath,
