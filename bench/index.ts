@@ -23,3 +23,4 @@ export const benches: readonly Bench[] = [
   rehome,
   placement,
 ]
+export { page, pictures } from './report.ts'

@@ -213,7 +213,7 @@ export const scaleStop: Bench = {
     const rows: Row[] = []
     const sizes = o.tiny ? [200] : [1_000, 10_000, 100_000]
     for (const flows of sizes) {
-      const packets = streamOf(flows, flows * 12 + (o.tiny ? 60_000 : 150_000), 0)
+      const packets = streamOf(flows, flows * 12 + (o.tiny ? 8_000 : 150_000), 0)
       const pairs: Pair[] = []
       for (let n = o.tiny ? 1 : 3; n > 0; n--) {
         o.say(`scale-stop: ${flows} flows`)
