@@ -32,6 +32,9 @@ export interface SpaceStats {
   untetherApplied: number
   /** Updates that were lost with the instance that had them. */
   untetherLost: number
+  /** Members taken out by this one because they were silent, and the actors that they last said they had. */
+  membersLost: number
+  actorsLost: number
   rejected: number
   expired: number
 }
@@ -86,6 +89,8 @@ export class Core {
     untetherMerged: 0,
     untetherApplied: 0,
     untetherLost: 0,
+    membersLost: 0,
+    actorsLost: 0,
     rejected: 0,
     expired: 0,
   }
@@ -98,6 +103,8 @@ export class Core {
   packetUs = 0
   /** A turn is running: no other may begin inside it (rule 20). */
   inTurn = false
+  /** A crash is being recovered from: no actor leaves, nor does what waits to leave change. */
+  frozen = false
   private readonly spread: boolean
   private requests = 0
 

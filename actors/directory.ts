@@ -30,10 +30,21 @@ export class Directory {
   }
 
   serveAcquire(type: RuntimeType, hash: number, r: ByteReader): void {
-    const { core } = this
     const asker = r.u32()
     const request = r.u32()
-    const mustExist = r.u8() === 1
+    this.acquire(type, hash, asker, request, r.u8() === 1)
+  }
+
+  /** The actor in `type.words` is wanted by `asker`. */
+  acquire(
+    type: RuntimeType,
+    hash: number,
+    asker: MemberNo,
+    request: number,
+    mustExist: boolean,
+  ): void {
+    const { core } = this
+    if (core.view?.isGone(asker)) return // passed on by one who did not know
     const row = type.table.find(hash, type.words)
     if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
       return this.order(type, row, asker, request)

@@ -3,7 +3,7 @@ import { HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import type { Directory } from './directory.ts'
 import { ACTIVATION, AFFAIR, ENTRY, HASH, HOME } from './layout.ts'
-import type { Affair, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
+import type { Affair, Held, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
 import type { Row } from './table.ts'
 import { removal, Turns } from './turns.ts'
 
@@ -28,8 +28,8 @@ export class Homes {
   private readonly core: Core
   /** Activations removed here whose removal the directory has not noted yet (rule 4). */
   private readonly tombs = new Set<number>()
-  /** Orders that came before the activation they are about (rule 5). */
-  private readonly heldTransfers = new Map<number, Transfer>()
+  /** Orders held for activations still to come. */
+  private heldCount = 0
 
   private readonly directory: Directory
 
@@ -79,6 +79,8 @@ export class Homes {
 
   /** Runs what can run on an activation: waiting turns in order, then calls and reads, then it is given on (rule 10). */
   run(type: RuntimeType, row: Row, affair: Affair): void {
+    // Whatever ends or leaves now would be a message that no FENCE covers.
+    if (affair.transfer && this.core.frozen) return
     while (!affair.busy && affair.queue.length > 0) {
       const waiter = affair.queue.shift()!
       if (!waiter.over) this.runWaiter(type, row, affair, waiter)
@@ -191,6 +193,8 @@ export class Homes {
     type.readWords(r)
     const number = r.u32()
     const transfer = { number: r.u32(), to: r.u32(), request: r.u32() }
+    // The one who ordered this did not know of the crash yet: the recovery puts it right.
+    if (core.view?.isGone(transfer.to)) return
     const row = type.table.find(hash, type.words)
     if (row >= 0 && type.table.get(row, ACTIVATION) === number) {
       const affair = type.needAffair(row)
@@ -200,7 +204,26 @@ export class Homes {
     }
     const id = core.activationId(hash, number)
     if (this.tombs.delete(id)) this.sendGone(type, hash, transfer)
-    else this.heldTransfers.set(id, transfer)
+    else this.hold(type, core.rowFor(type, hash), { ...transfer, from: number })
+  }
+
+  private hold(type: RuntimeType, row: Row, order: Held): void {
+    const affair = type.needAffair(row)
+    if (affair.held) affair.held.push(order)
+    else affair.held = [order]
+    this.heldCount++
+  }
+
+  /** The order that has waited for the activation that is here now. */
+  private takeHeld(affair: Affair, number: number): Transfer | undefined {
+    const order = affair.held?.find((held) => held.from === number)
+    if (order) this.dropHeld(affair, (held) => held === order)
+    return order
+  }
+  private dropHeld(affair: Affair, isOver: (order: Held) => boolean): void {
+    const left = affair.held?.filter((order) => !isOver(order)) ?? []
+    this.heldCount -= (affair.held?.length ?? 0) - left.length
+    affair.held = left.length > 0 ? left : undefined
   }
 
   /** STATE: the actor's home is here now, with the state that left the previous one, or none. */
@@ -252,12 +275,7 @@ export class Homes {
       affair.queue = affair.waiting
       affair.waiting = empty
     } else affair.queue.push(...affair.waiting.splice(0))
-    const id = core.activationId(type.table.get(row, HASH), number)
-    const transfer = this.heldTransfers.get(id)
-    if (transfer) {
-      this.heldTransfers.delete(id)
-      affair.transfer = transfer
-    }
+    if (affair.held) affair.transfer = this.takeHeld(affair, number)
     this.run(type, row, affair)
   }
 
@@ -343,6 +361,47 @@ export class Homes {
     type.needAffair(row).deferred.push(go)
   }
 
+  // ---- after a crash: see recovery.ts ----
+
+  /** Orders to give an actor to one who is dead: it stays. */
+  dropOrdersToDead(): void {
+    const { view } = this.core
+    for (const type of this.core.types) {
+      for (const [, affair] of type.openAffairs()) {
+        if (affair.transfer && view?.isGone(affair.transfer.to)) affair.transfer = undefined
+        if (affair.held) this.dropHeld(affair, (order) => view?.isGone(order.to) === true)
+      }
+    }
+  }
+
+  /** Orders about activations that will never come, and how many of the moves expected here will. */
+  dropVoid(type: RuntimeType, hash: number, orders: readonly number[], due: number): void {
+    const row = type.table.find(hash, type.words)
+    const affair = row >= 0 ? type.affairOf(row) : undefined
+    if (!affair) return
+    this.dropHeld(affair, (order) => orders.includes(order.from))
+    for (; affair.due > due; affair.due--) this.directory.fetched()
+  }
+
+  tombNumbers(): number[] {
+    return [...this.tombs]
+  }
+  forgetTombs(ids: readonly number[]): void {
+    for (const id of ids) this.tombs.delete(id)
+  }
+
+  /** Everything goes on, and what was told the dead one is told anew. */
+  resume(): void {
+    for (const type of this.core.types) {
+      for (const [row, affair] of [...type.openAffairs()]) {
+        affair.released = 0
+        if (type.table.get(row, ACTIVATION) !== 0) this.run(type, row, affair)
+        else if (affair.acquire === 0 && affair.due === 0) this.runDeferred(type, row, affair)
+        if (type.affairOf(row) === affair) this.core.tidy(type, row)
+      }
+    }
+  }
+
   /** Turns that have waited too long end in an error: it says which actor, and that they did not run. */
   timeOut(before: number): void {
     for (const type of this.core.types) {
@@ -359,7 +418,7 @@ export class Homes {
   }
 
   get idle(): boolean {
-    return this.tombs.size === 0 && this.heldTransfers.size === 0
+    return this.tombs.size === 0 && this.heldCount === 0
   }
 }
 

@@ -388,10 +388,12 @@ export class Reads {
     }
   }
 
-  /** The member that was asked is gone: nothing was changed by a read, so it is simply asked again. */
-  memberGone(no: MemberNo): void {
-    for (const [id, asked] of this.asked) {
-      if (asked.to !== no) continue
+  /**
+   * A member is gone. Which reads it had, asked by us or passed on to it by their slot owner, is not known; nothing
+   * was changed by a read, so all are simply asked again.
+   */
+  memberGone(): void {
+    for (const [id, asked] of [...this.asked]) {
       this.forget(id, asked)
       this.send({ ...asked, askers: [...asked.askers, ...asked.late], late: [] })
     }

@@ -38,6 +38,11 @@ export interface Transfer {
   readonly request: number
 }
 
+/** An order that came before the activation it is about (rule 5). */
+export interface Held extends Transfer {
+  readonly from: number
+}
+
 /** One untethered update, or several of one method merged. */
 export interface Update {
   readonly method: RuntimeMethod
@@ -79,6 +84,7 @@ export interface Affair {
   /** Granted, or come without a state: no turn or call has made the actor yet. */
   unmade: boolean
   transfer: Transfer | undefined
+  held: Held[] | undefined
   outbox: Outbox | undefined
   /** Moves to this instance that nothing here asked for (as slot owner: in the drain, from a leaver). */
   due: number
@@ -173,6 +179,7 @@ export class RuntimeType {
       busy: false,
       unmade: false,
       transfer: undefined,
+      held: undefined,
       outbox: undefined,
       due: 0,
       released: 0,
@@ -193,6 +200,7 @@ export class RuntimeType {
       a.acquire ||
       a.busy ||
       a.transfer ||
+      a.held ||
       a.outbox ||
       a.due ||
       a.released ||

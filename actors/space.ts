@@ -22,10 +22,15 @@ import type { KeyedType, Writers } from './define.ts'
 import { Directory } from './directory.ts'
 import { handleOf } from './handles.ts'
 import { Homes } from './homes.ts'
+<<<<<<< HEAD
 import { ACTIVATION, ENTRY } from './layout.ts'
 import { Lender } from './lender.ts'
 import { Loans } from './loans.ts'
+=======
+import { ACTIVATION, ENTRY, HOME } from './layout.ts'
+>>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
 import { Reads } from './reads.ts'
+import { Recovery } from './recovery.ts'
 import { RuntimeType } from './runtime-type.ts'
 import { Sweeps } from './sweeps.ts'
 import { Updates } from './updates.ts'
@@ -75,6 +80,7 @@ export class Space {
 
   private readonly directory: Directory
   private readonly homes: Homes
+  private readonly recovery: Recovery
   private readonly sweeps: Sweeps
   private readonly calls: Calls
   private readonly updates: Updates
@@ -96,12 +102,17 @@ export class Space {
     const types = Object.entries(o.types).map(
       ([name, keyed], id) => new RuntimeType(id, name, keyed, { slotBits, ...limits }),
     )
-    const entries = { give: this.giveEntries.bind(this), take: this.takeEntries.bind(this) }
+    const entries = {
+      give: this.giveEntries.bind(this),
+      take: this.takeEntries.bind(this),
+      drop: this.dropEntries.bind(this),
+    }
     const slots = new Slots({ self, slotBits, out, entries })
     if (model === 'local-only' || isStore) slots.holdAll()
     this.core = new Core({ self, types, slots, out, clock, limits, placement, model })
     this.directory = new Directory(this.core)
     this.homes = new Homes(this.core, this.directory)
+    this.recovery = new Recovery(this.core, this.homes, this.directory)
     this.sweeps = new Sweeps(this.core, this.homes)
     this.calls = new Calls(this.core, this.homes)
     this.updates = new Updates(this.core, this.homes, this.calls)
@@ -143,13 +154,20 @@ export class Space {
     const { core } = this
     core.view = view
     this.leaving = view.memberOf(core.self)?.state === 'leaving'
+<<<<<<< HEAD
     core.store = view.members.find((m) => m.role === 'store')?.no ?? 0
     if (core.hasMoves) core.slots.adopt(view)
+=======
+    if (core.model === 'shared') this.recovery.onView(view, core.slots.adopt(view))
+>>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
     // Nothing is handed over, so the packets may follow the view at once.
     else core.slots.onSettled(view.epoch)
     const held = this.held
     this.held = []
-    for (const m of held) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
+    for (const m of held) {
+      // What a dead one wanted is of no use any more.
+      if (!view.isGone(m.from)) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
+    }
   }
 
   /** Slots of ours whose tokens are still to come. */
@@ -228,6 +246,12 @@ export class Space {
         return this.core.slots.onPull(from, r)
       case Kind.SLOT:
         return this.core.slots.onSlot(r)
+      case Kind.FENCE:
+        return this.recovery.onFence(from, r)
+      case Kind.REPORT:
+        return this.recovery.onReport(from, r)
+      case Kind.RECOVERED:
+        return this.recovery.onRecovered(from, r)
       default:
         throw new RehomeError('bad-frame', `a message of kind ${kind} has no place here`)
     }
@@ -312,6 +336,16 @@ export class Space {
     }
   }
 
+  private dropEntries(slot: number): void {
+    for (const type of this.core.types) {
+      for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
+        type.table.set(row, ENTRY, 0)
+        type.table.set(row, HOME, 0)
+        this.core.tidy(type, row)
+      }
+    }
+  }
+
   // ---- what goes on behind the packets ----
 
   /** A bounded step of handoffs, drains and collections; true while there is more that can be done now. */
@@ -374,9 +408,13 @@ export class Space {
   memberGone(no: MemberNo): void {
     this.calls.memberGone(no)
     this.updates.memberGone(no)
-    this.reads.memberGone(no)
+    this.reads.memberGone()
     this.collects.memberGone(no)
+<<<<<<< HEAD
     this.lender.memberGone(no)
+=======
+    this.onCredit() // what waited for room with the dead one goes elsewhere
+>>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
   }
 
   /** Packets should be held back at their source: updates or calls have piled up (rule 23). */
@@ -392,8 +430,12 @@ export class Space {
       this.reads.idle &&
       this.homes.idle &&
       this.directory.idle
+<<<<<<< HEAD
     const lends = !this.loans.idle || !this.lender.idle
     return open && !lends && this.collects.idle && this.held.length === 0
+=======
+    return open && this.collects.idle && this.recovery.idle && this.held.length === 0
+>>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
   }
 
   /** Nothing is here and nothing is due: an instance may say BYE (rule 15). Of what is its own alone nobody hears. */

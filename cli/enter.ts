@@ -2,6 +2,7 @@ import type { Bus, Clock, MemberNo } from '../bus/index.ts'
 import { PROTOCOL_VERSION, RehomeError } from '../bus/index.ts'
 import { Membership, type Role, type View } from '../placement/index.ts'
 import type { Member, MemberPorts } from './member.ts'
+import { Pulse } from './pulse.ts'
 
 export interface EnterOptions<T> {
   readonly bus: Bus
@@ -24,6 +25,8 @@ export interface Entered<T> {
   readonly membership: Membership
   /** Resolves when the member has left: after `leave`, everything given away and every BYE answered. */
   readonly left: Promise<void>
+  /** Resolves if the others took the member for dead and go on without it; it has been stopped. */
+  readonly evicted: Promise<RehomeError>
   /** Asks to leave; packets and calls go on until nothing is due. */
   leave(): Promise<void>
   /** Ends at once, as a crash would; nothing is said to anybody. */
@@ -35,7 +38,9 @@ export async function enter<T extends { readonly member: Member }>(
   o: EnterOptions<T>,
 ): Promise<Entered<T>> {
   let latest: View | undefined
-  let body: T | undefined
+  let onView = (view: View) => {
+    latest = view
+  }
   const failed = (what: string) => (error: unknown) => {
     // What was under way when the member stopped: nobody waits for it.
     if (error instanceof RehomeError && error.code === 'closed') return
@@ -44,10 +49,7 @@ export async function enter<T extends { readonly member: Member }>(
   const membership = new Membership({
     register: o.bus.register,
     clock: o.clock,
-    onView: (view) => {
-      latest = view
-      body?.member.onView(view)
-    },
+    onView: (view) => onView(view),
     onError: failed('membership'),
   })
   const { id, role, schema } = o
@@ -56,14 +58,16 @@ export async function enter<T extends { readonly member: Member }>(
   const left = new Promise<void>((resolve) => {
     gone = resolve
   })
-  const made = o.make({
+  let isLeaving = false
+  const body: T = o.make({
     self: no,
     clock: o.clock,
     transmit: (to, frame) => o.bus.publish(to, frame),
     wantView: (epoch) => void membership.refresh(epoch).catch(failed('fetching a view')),
     onSettled: (epoch) => void membership.reportSettled(epoch).catch(failed('reporting')),
     onLeft: () => {
-      const last = body && o.beforeGone ? o.beforeGone(body) : Promise.resolve()
+      isLeaving = true
+      const last = o.beforeGone ? o.beforeGone(body) : Promise.resolve()
       last
         .then(() => membership.remove(no))
         .then(gone)
@@ -71,16 +75,53 @@ export async function enter<T extends { readonly member: Member }>(
     },
     onError: o.onError,
   })
-  const listening = await o.bus.listen(no, (frame) => made.member.receive(frame))
-  o.bus.onReconnect(() => made.member.links.kick())
+  const { member } = body
+  let evicting = false
+  const pulse = new Pulse({
+    self: no,
+    clock: o.clock,
+    publish: (to, bytes) => o.bus.publish(to, bytes),
+    actors: () => member.space.actors,
+    onSilent: (silent, actors) => {
+      if (evicting) return
+      evicting = true
+      membership
+        .evict(silent, () => pulse.isSilent(silent))
+        .then((done) => {
+          if (!done) return
+          member.space.stats.membersLost++
+          member.space.stats.actorsLost += actors
+        })
+        .catch(failed('taking out a silent member'))
+        .finally(() => {
+          evicting = false
+        })
+    },
+  })
+  const listening = await o.bus.listen(no, (frame) => {
+    if (!pulse.takes(frame)) member.receive(frame)
+  })
+  o.bus.onReconnect(() => member.links.kick())
   const stop = () => {
-    made.member.stop()
+    pulse.stop()
+    member.stop()
     membership.stop()
     listening.stop()
   }
-  body = made
-  if (latest) made.member.onView(latest)
+  const evicted = new Promise<RehomeError>((resolve) => {
+    onView = (view) => {
+      if (view.memberOf(no) || isLeaving) {
+        pulse.onView(view)
+        member.onView(view)
+        return
+      }
+      // What was here has been given up and is made anew elsewhere: nothing of it may be heard any more.
+      stop()
+      resolve(new RehomeError('peer-gone', `${id} was silent for too long and was taken out`))
+    }
+    if (latest) onView(latest)
+  })
   // Others may have had the view first, and sent frames that nobody heard: they are not to wait for their resending.
-  made.member.links.greet()
-  return { no, body: made, membership, left, leave: () => membership.leave(), stop }
+  member.links.greet()
+  return { no, body, membership, left, evicted, leave: () => membership.leave(), stop }
 }

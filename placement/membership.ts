@@ -25,6 +25,7 @@ import {
   withLeaving,
   withMember,
   without,
+  withoutCrashed,
 } from './table.ts'
 import { decodeView, encodeView, type View } from './view.ts'
 
@@ -122,8 +123,19 @@ export class Membership {
     await this.change('leave', (view) => view && withLeaving(view, this.me, this.settled))
   }
 
+  /** Takes a member out that has crashed, unless it shows a sign of life first. True: it was this call that did. */
+  async evict(no: MemberNo, stillSilent: () => boolean): Promise<boolean> {
+    let written = false
+    await this.change('evict', (view) => {
+      written = view?.memberOf(no) !== undefined && stillSilent()
+      return written && view ? withoutCrashed(view, no, this.settled) : undefined
+    })
+    if (written) await this.ports.register.remove(SETTLED + no).catch((e) => this.report(e))
+    return written
+  }
+
   /**
-   * Takes a member out after its BYE, or when it crashed. False: `no` was to go as the last instance, with what
+   * Takes a member out after its BYE. False: `no` was to go as the last instance, with what
    * it has, but another one has joined meanwhile: give it the slots first, then call again.
    */
   async remove(no: MemberNo): Promise<boolean> {

@@ -33,6 +33,8 @@ export interface Entries {
   /** Writes the slot's entries and forgets them. */
   give(slot: number, w: ByteWriter): void
   take(slot: number, r: ByteReader): void
+  /** Forgets the slot's entries. */
+  drop(slot: number): void
 }
 
 /** Something that waits until a slot can be decided for, or until it is clear that it cannot be here. */
@@ -59,6 +61,10 @@ export class Slots {
   private readonly counters: Uint32Array
   /** PULL is out. */
   private readonly asked: Uint8Array
+  /** Ours to decide for, but not before the recovery is through: its token is here, or is made afresh. */
+  private readonly recovering: Uint8Array
+  /** A recovery is under way: tokens that come meanwhile take part in it. */
+  private paused = false
   private readonly waiting = new Map<number, Waiting[]>()
   private due = 0
   private pulls = 0
@@ -75,6 +81,7 @@ export class Slots {
     this.state = new Uint8Array(count)
     this.counters = new Uint32Array(count)
     this.asked = new Uint8Array(count)
+    this.recovering = new Uint8Array(count)
   }
 
   /** Ours by the view, held or not. */
@@ -90,34 +97,93 @@ export class Slots {
     return next
   }
 
-  adopt(view: View): void {
+  /**
+   * Takes a view up. Answers the slots of ours that have no token any more: the view names us both owner and holder, so
+   * they are the cluster's first, or their tokens died with a holder. They wait for `recovered`.
+   */
+  adopt(view: View): number[] {
     this.view = view
     this.due = 0
     const orphans: Waiting[] = []
+    const fresh: number[] = []
     for (let slot = 0; slot < view.owner.length; slot++) {
-      const held = this.state[slot]! >= HELD
-      if (view.owner[slot] === this.self) {
-        // Named both owner and holder without a token: the cluster's first, or the token died with its holder.
-        const fresh = !held && view.holder[slot] === this.self
-        this.state[slot] = held || fresh ? HELD : DUE
-        if (!held && !fresh) this.due++
-        if (fresh) orphans.push(...this.takeWaiting(slot))
-      } else {
-        this.state[slot] = held ? PINNED : ELSEWHERE
-        if (!held && !this.asked[slot]) orphans.push(...this.takeWaiting(slot))
+      const ours = view.owner[slot] === this.self
+      const holds = view.holder[slot] === this.self
+      const here = this.state[slot]! >= HELD || this.recovering[slot] !== 0
+      if (here && !ours && !holds) {
+        // Its owner to be died before it had PULLed it: the next owner makes a token afresh.
+        this.entries.drop(slot)
+        this.recovering[slot] = 0
+        this.state[slot] = ELSEWHERE
+      } else if (here) this.state[slot] = !ours ? PINNED : this.recovering[slot] ? DUE : HELD
+      else this.state[slot] = ours ? DUE : ELSEWHERE
+      if (!here && ours && holds) {
+        if (this.asked[slot]) this.pulls--
+        this.asked[slot] = 0
+        this.recovering[slot] = 1
+        fresh.push(slot)
+      }
+      if (this.state[slot] === DUE) this.due++
+      if (this.state[slot] === ELSEWHERE && !this.asked[slot]) {
+        orphans.push(...this.takeWaiting(slot))
       }
     }
     this.cursor = 0
     for (const go of orphans) go()
     this.report()
+    return fresh
+  }
+
+  /** A member has crashed: until `recovered` nothing is decided for any slot here. */
+  pause(): void {
+    this.paused = true
+    for (let slot = 0; slot < this.state.length; slot++) {
+      if (this.state[slot]! < HELD || this.recovering[slot]) continue
+      this.recovering[slot] = 1
+      if (this.state[slot] !== HELD) continue
+      this.state[slot] = DUE
+      this.due++
+    }
+  }
+
+  /** The directories are whole again: what waits goes on. */
+  recovered(): void {
+    this.paused = false
+    const back: number[] = []
+    for (let slot = 0; slot < this.state.length; slot++) {
+      if (!this.recovering[slot]) continue
+      this.recovering[slot] = 0
+      back.push(slot)
+      if (this.state[slot] !== DUE) continue
+      this.state[slot] = HELD
+      this.due--
+    }
+    for (const slot of back) {
+      for (const go of this.takeWaiting(slot)) go()
+      if (this.state[slot] === HELD) this.onHeld(slot)
+    }
+    this.report()
+  }
+
+  /** The slot's token is here, or is being made. */
+  isRecovering(slot: number): boolean {
+    return this.recovering[slot] !== 0
+  }
+  /** Numbers of that slot go on behind `number`. */
+  countFrom(slot: number, number: number): void {
+    if (number > this.counters[slot]!) this.counters[slot] = number
   }
 
   /** Runs `go` once the token is here, which is asked for now, or once the slot is another's. */
   whenHeld(slot: number, go: Waiting): void {
+    this.wait(slot, go)
+    if (!this.asked[slot] && !this.recovering[slot]) this.pull([slot])
+  }
+
+  private wait(slot: number, go: Waiting): void {
     const queue = this.waiting.get(slot)
     if (queue) queue.push(go)
     else this.waiting.set(slot, [go])
-    if (!this.asked[slot]) this.pull([slot])
   }
 
   /** Asks for tokens that nobody has touched yet, a bounded number at a time; the rest when some have come. */
@@ -126,7 +192,7 @@ export class Slots {
     const byHolder = new Map<MemberNo, number[]>()
     for (; this.pulls < BACKGROUND_PULLS && this.cursor < this.state.length; this.cursor++) {
       const slot = this.cursor
-      if (this.state[slot] !== DUE || this.asked[slot]) continue
+      if (this.state[slot] !== DUE || this.asked[slot] || this.recovering[slot]) continue
       const holder = this.view!.holder[slot]!
       const slots = byHolder.get(holder)
       if (slots) slots.push(slot)
@@ -155,22 +221,29 @@ export class Slots {
 
   /** PULL: a view that we have adopted names the sender these slots' owner and us their holder. */
   onPull(from: MemberNo, r: ByteReader): void {
-    for (let n = r.u16(); n > 0; n--) {
-      const slot = r.u16()
-      invariant(this.state[slot]! >= HELD, `PULL of slot ${slot} from ${from}: its token is here`)
-      invariant(this.view!.owner[slot] === from, `PULL of slot ${slot}: ${from} is its owner`)
-      const w = this.out.begin(from, Kind.SLOT)
-      w.u16(slot)
-      w.u32(this.counters[slot]!)
-      this.entries.give(slot, w)
-      this.out.end()
-      this.state[slot] = ELSEWHERE
+    for (let n = r.u16(); n > 0; n--) this.hand(r.u16(), from)
+  }
+
+  private hand(slot: number, to: MemberNo): void {
+    if (this.recovering[slot]) {
+      this.wait(slot, () => this.hand(slot, to))
+      return
     }
+    // It crashed meanwhile, and its tokens are made afresh.
+    if (this.view!.isGone(to)) return
+    invariant(this.state[slot]! >= HELD, `PULL of slot ${slot} from ${to}: its token is here`)
+    invariant(this.view!.owner[slot] === to, `PULL of slot ${slot}: ${to} is its owner`)
+    const w = this.out.begin(to, Kind.SLOT)
+    w.u16(slot)
+    w.u32(this.counters[slot]!)
+    this.entries.give(slot, w)
+    this.out.end()
+    this.state[slot] = ELSEWHERE
   }
 
   onSlot(r: ByteReader): void {
     const slot = r.u16()
-    invariant(this.state[slot]! < HELD, `slot ${slot} has one token`)
+    invariant(this.state[slot]! < HELD && !this.recovering[slot], `slot ${slot} has one token`)
     this.counters[slot] = r.u32()
     this.entries.take(slot, r)
     this.handoffs++
@@ -178,6 +251,10 @@ export class Slots {
     this.pulls--
     // A slot stays with an owner that has not reported it held, so the view still names us (rule 2).
     invariant(this.view!.owner[slot] === this.self, `slot ${slot} came to its owner`)
+    if (this.paused) {
+      this.recovering[slot] = 1
+      return
+    }
     this.state[slot] = HELD
     this.due--
     for (const go of this.takeWaiting(slot)) go()
@@ -201,7 +278,8 @@ export class Slots {
 
   /** No token is here, none is on its way, and nothing waits for one. */
   get empty(): boolean {
-    return this.waiting.size === 0 && this.pulls === 0 && !this.state.some((s) => s >= HELD)
+    if (this.waiting.size > 0 || this.pulls > 0) return false
+    return !this.recovering.includes(1) && !this.state.some((s) => s >= HELD)
   }
   /** Every slot is ours: the instance of a cluster that shares nothing. */
   holdAll(): void {

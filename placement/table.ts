@@ -14,7 +14,15 @@
  */
 import { type MemberNo, RehomeError } from '../bus/index.ts'
 import { SLOT_BITS } from './hash.ts'
-import { ID_LENGTH_MAX, MEMBERS_MAX, type Member, type Role, View } from './view.ts'
+import {
+  type Crash,
+  ID_LENGTH_MAX,
+  MEMBERS_MAX,
+  type Member,
+  noCrash,
+  type Role,
+  View,
+} from './view.ts'
 
 /** Member → an epoch in whose view it held the tokens of all slots that it owned. Outdated is safe. */
 export type Settled = ReadonlyMap<MemberNo, number>
@@ -34,6 +42,7 @@ export function emptyView(slotBits = SLOT_BITS): View {
     slotBits,
     members: [],
     nextNo: 1,
+    crash: noCrash,
     owner: none,
     holder: none,
     since: none,
@@ -61,14 +70,24 @@ export function withLeaving(view: View, no: MemberNo, settled: Settled): View | 
 }
 
 /**
- * Takes a member out: after its BYE, or when it crashed. After a BYE it had nothing, so every token that the view
- * expected it to hand over has arrived. After a crash its tokens are lost: each of its slots gets a new owner that is
- * its own holder, and so are the owners that still had to PULL from it. Undefined: it is gone already.
+ * Takes a member out after its BYE: it had nothing, so every token that the view expected it to hand over has arrived.
+ * Undefined: it is gone already.
  */
 export function without(view: View, no: MemberNo, settled: Settled): View | undefined {
   if (!view.memberOf(no)) return undefined
   const members = view.members.filter((m) => m.no !== no)
   return follow(view, members, view.nextNo, settled)
+}
+
+/**
+ * Takes out a member that crashed. Its tokens are lost: each of its slots gets a new owner that is its own holder, and so
+ * are the owners that still had to PULL from it. The view says that there was a crash, and who was there.
+ */
+export function withoutCrashed(view: View, no: MemberNo, settled: Settled): View | undefined {
+  if (!view.memberOf(no)) return undefined
+  const members = view.members.filter((m) => m.no !== no)
+  const crash = { epoch: view.epoch + 1, below: view.nextNo }
+  return follow(view, members, view.nextNo, settled, crash)
 }
 
 /** Moves what has come to be movable. Undefined: nothing, so that nobody writes endless views. */
@@ -117,7 +136,13 @@ function refuseStranger(view: View, info: JoinInfo): void {
 }
 
 /** The next view with these members: who is no longer among them loses slots and tokens, then slots move. */
-function follow(view: View, members: readonly Member[], nextNo: MemberNo, settled: Settled): View {
+function follow(
+  view: View,
+  members: readonly Member[],
+  nextNo: MemberNo,
+  settled: Settled,
+  crash: Crash = view.crash,
+): View {
   const epoch = view.epoch + 1
   const owner = view.owner.slice()
   const holder = view.holder.slice()
@@ -132,13 +157,25 @@ function follow(view: View, members: readonly Member[], nextNo: MemberNo, settle
   const shares = countShares(owner, since, members, settled)
   const slots = pickSlots(owner, since, shares)
   const takers = pickTakers(shares, slots.length)
+  // Slots that had no owner for a while: a leaver that stayed on may still have actors of theirs.
+  const late = view.owner.includes(0) && view.members.some((m) => m.role === 'instance')
+  const told = late && takers.length > 0 ? { epoch, below: nextNo } : crash
   for (let i = 0; i < slots.length; i++) {
     const s = slots[i]!
     holder[s] = owner[s] === 0 ? takers[i]! : owner[s]!
     owner[s] = takers[i]!
     since[s] = epoch
   }
-  return new View({ epoch, slotBits: view.slotBits, members, nextNo, owner, holder, since })
+  return new View({
+    epoch,
+    slotBits: view.slotBits,
+    members,
+    nextNo,
+    crash: told,
+    owner,
+    holder,
+    since,
+  })
 }
 
 /** One owner's part in a table. */

@@ -32,10 +32,23 @@ export interface ViewParts {
   readonly members: readonly Member[]
   /** The number that the next member gets. It only grows, so that no number is ever used again. */
   readonly nextNo: MemberNo
+  readonly crash: Crash
   readonly owner: Uint32Array
   readonly holder: Uint32Array
   readonly since: Uint32Array
 }
+
+/**
+ * The newest crash that the view knows of. Those who were members then recover together what it took with it
+ * (actors' Recovery); whoever joined later has no part in it.
+ */
+export interface Crash {
+  /** The epoch that took the dead member out; 0: none has crashed so far. */
+  readonly epoch: number
+  /** Members with lower numbers were there. */
+  readonly below: MemberNo
+}
+export const noCrash: Crash = { epoch: 0, below: 0 }
 
 /** Members in one view, gone ones not counted: with the longest names a view stays below NATS's 1 MB. */
 export const MEMBERS_MAX = 4096
@@ -51,6 +64,7 @@ export class View {
   readonly slotBits: number
   readonly members: readonly Member[]
   readonly nextNo: MemberNo
+  readonly crash: Crash
   /** Slot → the instance that serialises the moves of its actors, once it has the token. 0: nobody. */
   readonly owner: Uint32Array
   /**
@@ -69,6 +83,7 @@ export class View {
     this.slotBits = parts.slotBits
     this.members = parts.members
     this.nextNo = parts.nextNo
+    this.crash = parts.crash
     this.owner = parts.owner
     this.holder = parts.holder
     this.since = parts.since
@@ -78,6 +93,10 @@ export class View {
 
   memberOf(no: MemberNo): Member | undefined {
     return this.byNo.get(no)
+  }
+  /** Was a member once and is not any more. Numbers only grow: an unknown high one is still to come. */
+  isGone(no: MemberNo): boolean {
+    return no < this.nextNo && !this.byNo.has(no)
   }
   ownerOf(slot: number): MemberNo {
     return this.owner[slot]!
@@ -105,6 +124,8 @@ export function encodeView(view: ViewParts): Uint8Array {
   putVar(w, view.epoch)
   w.u8(view.slotBits)
   putVar(w, view.nextNo)
+  putVar(w, view.crash.epoch)
+  putVar(w, view.crash.below)
   putMembers(w, view.members)
   putOwners(w, view.owner, view.since)
   putHolders(w, view.owner, view.holder)
@@ -125,11 +146,12 @@ export function decodeView(bytes: Uint8Array): View {
   const slotBits = r.u8()
   if (slotBits > SLOT_BITS) bad(`has ${slotBits} slot bits`)
   const nextNo = getVar(r)
+  const crash = { epoch: getVar(r), below: getVar(r) }
   const members = getMembers(r)
   const { owner, since } = getOwners(r, 1 << slotBits)
   const holder = getHolders(r, owner)
   if (r.left > 0) bad(`has ${r.left} bytes too many`)
-  const view = new View({ epoch, slotBits, members, nextNo, owner, holder, since })
+  const view = new View({ epoch, slotBits, members, nextNo, crash, owner, holder, since })
   check(view)
   return view
 }
@@ -140,7 +162,8 @@ function bad(what: string): never {
 
 /** What the fields say of each other: the rest of the program relies on it without asking again. */
 function check(view: View): void {
-  const { members, owner, holder, since } = view
+  const { members, owner, holder, since, crash } = view
+  if (crash.epoch > view.epoch || crash.below > view.nextNo) bad('tells of a crash in the future')
   for (const m of members) if (m.no >= view.nextNo) bad(`names member ${m.no} before it came`)
   const instances = new Set(members.filter((m) => m.role === 'instance').map((m) => m.no))
   for (let s = 0; s < owner.length; s++) {

@@ -13,6 +13,7 @@ import {
   withLeaving,
   withMember,
   without,
+  withoutCrashed,
 } from '../../placement/index.ts'
 
 const info = (id: string, role: Role = 'instance'): JoinInfo => ({
@@ -130,7 +131,8 @@ class Cluster {
     const last = this.view.activeInstances().length === 0
     if (person.alive && !(member.state === 'leaving' && (idle || last))) return false
     const settled = this.known(stale)
-    this.follow(without(this.view, no, settled), settled)
+    const next = person.alive ? without : withoutCrashed
+    this.follow(next(this.view, no, settled), settled)
     this.crash(no)
     return true
   }

@@ -8,12 +8,14 @@ import {
   type JoinInfo,
   type Member,
   movesDue,
+  noCrash,
   rebalanced,
   type Settled,
   View,
   withLeaving,
   withMember,
   without,
+  withoutCrashed,
 } from '../../placement/index.ts'
 
 const info = (id: string, more: Partial<JoinInfo> = {}): JoinInfo => ({
@@ -112,7 +114,9 @@ describe('the slot table', () => {
   it('makes the survivors holders of what a crash has taken', () => {
     const two = withMember(firstView(info('a'), 3), info('b'), new Map([[1, 1]]))
     // 1 crashes before 2 has pulled anything from it.
-    const one = without(two, 1, nobody)!
+    const one = withoutCrashed(two, 1, nobody)!
+    expect(two.crash).toEqual(noCrash)
+    expect(one.crash).toEqual({ epoch: 3, below: 3 })
     expect(list(one.owner)).toEqual(Array(8).fill(2))
     expect(list(one.holder)).toEqual(Array(8).fill(2))
     expect(list(one.since)).toEqual([3, 2, 3, 2, 3, 2, 3, 2])
@@ -166,7 +170,7 @@ describe('the slot table', () => {
       (_, i): Member => ({ ...info(`instance-${i + 1}.example`), no: i + 1, state: 'active' }),
     )
     const owner = Uint32Array.from({ length: 16_384 }, (_, s) => 1 + ((s * 7919) % 1000))
-    const parts = { epoch: 1000, slotBits: 14, members, nextNo: 1001 }
+    const parts = { epoch: 1000, slotBits: 14, members, nextNo: 1001, crash: noCrash }
     const view = new View({ ...parts, owner, holder: owner, since: owner })
     const bytes = encodeView(view).length
     const settled = everybody(view)
