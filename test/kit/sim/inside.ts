@@ -7,6 +7,7 @@ import { Instance, type Source } from '../../../cli/index.ts'
  */
 
 /** Words of an actor's record, as actors/layout.ts has them. */
+export const HASH = 0
 export const ACTIVATION = 1
 export const ENTRY = 2
 export const HOME = 3
@@ -32,6 +33,7 @@ export interface ActorType {
   needAffair(row: number): Affair
 }
 export interface CoreInside {
+  readonly self: MemberNo
   readonly out: { begin(to: MemberNo, kind: number): ByteWriter; end(): void }
   owner(hash: number): MemberNo
   slot(hash: number): number

@@ -10,6 +10,9 @@ interface Ledger {
   endsSeen: number
   /** When a removal was last under way or answered. */
   removedAt: number
+  /** A crash may have taken it: its next turn shows whether. */
+  mayBeLost: boolean
+  lostAt: number
 }
 
 export class Violation extends Error {
@@ -33,7 +36,12 @@ export interface Logged {
 export class Oracle {
   turns = 0
   reads = 0
+  crashes = 0
   private lives = 0
+  /** Operations that nobody awaits any more. */
+  private readonly dead = new Set<number>()
+  /** Turns that were suspended on an instance that crashed. */
+  private readonly deadTurns = new Set<number>()
   private readonly ledgers = new Map<string, Ledger>()
   private readonly done = new Set<number>()
   private readonly lastByCaller = new Map<string, number>()
@@ -50,7 +58,13 @@ export class Oracle {
     let l = this.ledgers.get(actor)
     if (!l) {
       const first = { from: Number.NEGATIVE_INFINITY, life: 0, length: 0 }
-      const none = { removing: 0, endsSeen: 0, removedAt: Number.NEGATIVE_INFINITY }
+      const none = {
+        removing: 0,
+        endsSeen: 0,
+        removedAt: Number.NEGATIVE_INFINITY,
+        mayBeLost: false,
+        lostAt: 0,
+      }
       l = { exists: false, life: 0, log: [], versions: [first], ...none }
       this.ledgers.set(actor, l)
     }
@@ -66,8 +80,29 @@ export class Oracle {
     this.open.set(id, what)
   }
   end(id: number): void {
+    if (this.dead.has(id)) return
     if (!this.open.delete(id)) throw new Violation('exactly once', `operation ${id} ended twice`)
   }
+  isOpen(id: number): boolean {
+    return this.open.has(id)
+  }
+  /** Its caller is dead, or was told that nobody knows: it may have run, or may yet. */
+  giveUp(id: number): void {
+    if (this.open.delete(id)) this.dead.add(id)
+  }
+
+  /** A crash: those actors may be gone with it; a turn that was suspended there never goes on. */
+  crash(mayBeLost: (actor: string) => boolean): void {
+    this.crashes++
+    for (const [actor, l] of this.ledgers) {
+      if (!mayBeLost(actor)) continue
+      l.mayBeLost = true
+      l.lostAt = this.now()
+      const last = l.log.at(-1)
+      if (last !== undefined) this.deadTurns.add(last)
+    }
+  }
+
   get openCount(): number {
     return this.open.size
   }
@@ -80,11 +115,13 @@ export class Oracle {
     this.turns++
     const l = this.ledger(actor)
     if (state.life === 0) this.birth(actor, l, state)
-    else if (!l.exists) throw new Violation('one home', `a turn on ${actor}, which has ended`)
+    else if (!l.exists && !l.mayBeLost)
+      throw new Violation('one home', `a turn on ${actor}, which has ended`)
     if (state.life !== l.life || !sameLog(state.log, l.log)) {
       const is = `life ${state.life} [${state.log}]`
       throw new Violation('same state', `${actor} is ${is}, not life ${l.life} [${l.log}]`)
     }
+    l.mayBeLost = false
     if (this.done.has(id)) throw new Violation('exactly once', `${id} ran twice on ${actor}`)
     this.done.add(id)
     state.log.push(id)
@@ -94,6 +131,7 @@ export class Oracle {
 
   /** A suspended turn goes on: nothing has run on its actor meanwhile, here or elsewhere. */
   stillTurn(actor: string, state: Logged, id: number): void {
+    if (this.deadTurns.has(id)) return
     const { log } = this.ledger(actor)
     // What was given away has no log any more.
     if (log.at(-1) !== id || state.log?.at(-1) !== id) {
@@ -103,10 +141,11 @@ export class Oracle {
 
   private birth(actor: string, l: Ledger, state: Logged): void {
     if (l.exists) {
-      if (l.removing === 0) {
+      if (l.removing === 0 && !l.mayBeLost) {
         throw new Violation('one home', `a fresh ${actor} beside one with [${l.log}]`)
       }
-      l.endsSeen++
+      if (l.mayBeLost) l.versions.push({ from: l.lostAt, life: 0, length: 0 })
+      else l.endsSeen++
     }
     l.exists = true
     l.life = ++this.lives
@@ -159,6 +198,7 @@ export class Oracle {
     const length = seen?.log.length ?? 0
     const key = `${reader} ${actor}`
     const least = reader === undefined ? 0 : (this.lastRead.get(key) ?? 0)
+    if (life === 0 && l.mayBeLost) return
     // An end shows in the ledger only when its removal is answered.
     if (life === 0 && l.removedAt >= oldest) return
     for (let v = l.versions.length - 1; v >= 0; v--) {
@@ -191,9 +231,12 @@ export class Oracle {
     for (const [actor, l] of this.ledgers) {
       const state = found.get(actor)
       if (!l.exists) {
-        if (state && state.life !== 0) throw new Violation('converges', `${actor} has ended`)
+        if (state && state.life !== 0 && !l.mayBeLost)
+          throw new Violation('converges', `${actor} has ended`)
         continue
       }
+      // A removal that was given up may have come about.
+      if ((l.mayBeLost || l.removing > 0) && (state?.life ?? 0) === 0) continue
       if (!state) throw new Violation('nothing lost', `${actor} [${l.log}] is gone`)
       if (state.life !== l.life || !sameLog(state.log, l.log)) {
         throw new Violation('same state', `${actor} ends as [${state.log}], not [${l.log}]`)
