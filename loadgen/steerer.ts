@@ -65,6 +65,8 @@ export class Steerer {
   private readonly o: SteererOptions
   private readonly batchPacketsMax: number
   private readonly current: Uint32Array
+  /** Slot → receivers before the current one, the last first: some of its packets may still be suspended there. */
+  private readonly before = new Map<number, MemberNo[]>()
   private wanted: Uint32Array | undefined
   private members = new Set<MemberNo>()
   private cursor = 0
@@ -221,13 +223,39 @@ export class Steerer {
   private flip(from: MemberNo, to: MemberNo, slots: readonly number[]): void {
     // What is gathered for the old receiver goes before its MARK, credit or not: MARK must be the last.
     this.send(from, true)
-    const first = this.flips + 1
-    if (this.members.has(from)) this.announce(from, Kind.MARK, to, slots, first)
-    // A dead receiver drains nothing: its packets are gone, and the new one need not wait.
-    if (this.members.has(from)) this.announce(to, Kind.HOLD, from, slots, first)
-    for (const slot of slots) this.current[slot] = to
-    this.flips += slots.length
+    if (this.members.has(from)) this.drain(from, to, slots)
+    else this.flipFromDead(to, slots)
+    for (const slot of slots) {
+      this.current[slot] = to
+      const past = this.before.get(slot)?.filter((no) => no !== to && this.members.has(no)) ?? []
+      if (this.members.has(from)) past.unshift(from)
+      if (past.length > 0) this.before.set(slot, past)
+      else this.before.delete(slot)
+    }
     this.unflipped -= slots.length
+  }
+
+  private drain(from: MemberNo, to: MemberNo, slots: readonly number[]): void {
+    const first = this.flips + 1
+    this.announce(from, Kind.MARK, to, slots, first)
+    this.announce(to, Kind.HOLD, from, slots, first)
+    this.flips += slots.length
+  }
+
+  /**
+   * A dead receiver drains nothing, and its packets are gone. But it may itself have waited for the one before it,
+   * whose suspended packets the new one must not overtake.
+   */
+  private flipFromDead(to: MemberNo, slots: readonly number[]): void {
+    const by = new Map<MemberNo, number[]>()
+    for (const slot of slots) {
+      const past = this.before.get(slot)?.find((no) => no !== to && this.members.has(no))
+      if (past === undefined) continue
+      const list = by.get(past)
+      if (list) list.push(slot)
+      else by.set(past, [slot])
+    }
+    for (const [past, list] of by) this.drain(past, to, list)
   }
 
   private announce(

@@ -13,6 +13,8 @@ interface Ledger {
   /** A crash may have taken it: its next turn shows whether. */
   mayBeLost: boolean
   lostAt: number
+  /** Removals that nobody awaits any more: whether they came about is not known. */
+  abandoned: number
 }
 
 export class Violation extends Error {
@@ -22,6 +24,9 @@ export class Violation extends Error {
     this.invariant = invariant
   }
 }
+
+/** How the operation that ends an actor is named. */
+const REMOVE = 'remove '
 
 /** The state that the walk's actors have: its own log, so that any lost, doubled or outdated state shows. */
 export interface Logged {
@@ -64,6 +69,7 @@ export class Oracle {
         removedAt: Number.NEGATIVE_INFINITY,
         mayBeLost: false,
         lostAt: 0,
+        abandoned: 0,
       }
       l = { exists: false, life: 0, log: [], versions: [first], ...none }
       this.ledgers.set(actor, l)
@@ -88,7 +94,11 @@ export class Oracle {
   }
   /** Its caller is dead, or was told that nobody knows: it may have run, or may yet. */
   giveUp(id: number): void {
-    if (this.open.delete(id)) this.dead.add(id)
+    const what = this.open.get(id)
+    if (what === undefined) return
+    this.open.delete(id)
+    this.dead.add(id)
+    if (what.startsWith(REMOVE)) this.ledger(what.slice(REMOVE.length)).abandoned++
   }
 
   /** A crash: those actors may be gone with it; a turn that was suspended there never goes on. */
@@ -96,11 +106,16 @@ export class Oracle {
     this.crashes++
     for (const [actor, l] of this.ledgers) {
       if (!mayBeLost(actor)) continue
-      l.mayBeLost = true
-      l.lostAt = this.now()
+      this.doom(actor)
       const last = l.log.at(-1)
       if (last !== undefined) this.deadTurns.add(last)
     }
+  }
+  /** The actor may be gone from now on. */
+  doom(actor: string): void {
+    const l = this.ledger(actor)
+    l.mayBeLost = true
+    l.lostAt = this.now()
   }
 
   get openCount(): number {
@@ -178,8 +193,12 @@ export class Oracle {
     l.removing--
     if (l.removing === 0) l.removedAt = this.now()
     if (!existed) return
-    if (l.endsSeen > 0) l.endsSeen--
-    else {
+    if (l.endsSeen > 0) {
+      l.endsSeen--
+      // The end that was seen may have been that of an abandoned one.
+      if (l.abandoned > 0) l.mayBeLost = true
+      l.lostAt = this.now()
+    } else {
       l.exists = false
       l.log = []
       l.life = 0

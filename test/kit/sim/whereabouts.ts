@@ -1,79 +1,52 @@
 import type { MemberNo } from '../../../bus/index.ts'
 import type { Instance, Source } from '../../../cli/index.ts'
-import { type ActorType, HASH, insideOf, replace } from './inside.ts'
+import { type ActorType, insideOf, replace } from './inside.ts'
 
-interface Order {
-  readonly number: number
-  readonly to: MemberNo
-}
 interface Place {
   /** Home, or the one who has sent the state away. */
   at: MemberNo
   /** Where the state is on its way to; 0: it lies at `at`. */
   to: MemberNo
-  /** Moves ordered that have not come about. */
-  orders: Order[]
 }
 
 type Act = [type: ActorType, row: number, ...rest: unknown[]]
 
-/**
- * Where each actor's state is, by watching the members from within: which actors a crash may take, and no others.
- */
+/** Where each actor's state is, by watching the members from within: which actors a crash may take, and no others. */
 export class Whereabouts {
+  /** An actor is sent to one who is dead, by somebody who does not know. */
+  onDoomed: (actor: string) => void = () => {}
   private readonly places = new Map<string, Place>()
+  private readonly dead = new Set<MemberNo>()
 
   watch(body: Instance | Source): void {
-    const { core, homes, directory, slots } = insideOf(body)
+    const { core, homes } = insideOf(body)
     const { self } = core
-    const place = ([type, row]: Act) => this.placeOf(type, row)
     replace<Act, void>(core, 'activate', (original) => (...args) => {
-      const [, , number] = args
-      const here = place(args)
-      here.at = self
-      here.to = 0
-      here.orders = here.orders.filter((o) => o.number > Number(number))
+      this.places.set(nameOf(args), { at: self, to: 0 })
       original(...args)
     })
     replace<Act, void>(homes, 'give', (original) => (...args) => {
-      const transfer = args[3] as { to: MemberNo }
-      const here = place(args)
+      const { to } = args[3] as { to: MemberNo }
+      const name = nameOf(args)
+      // First: what it causes here may bring the actor back at once.
+      this.places.set(name, { at: self, to })
       original(...args)
-      // What it was given for may have run at once, so only what still lies here is on its way now.
-      if (here.at === self) here.to = transfer.to
-    })
-    replace<Act, void>(directory, 'order', (original) => (...args) => {
-      const to = Number(args[2])
-      const here = place(args)
-      original(...args)
-      const number = Number(Reflect.get(slots, 'counters')[core.slot(hashOf(args))])
-      here.orders.push({ number, to })
+      if (this.dead.has(to)) this.onDoomed(name)
     })
   }
 
-  private placeOf(type: ActorType, row: number): Place {
-    const name = nameOf(type, row)
-    let place = this.places.get(name)
-    if (!place) {
-      place = { at: 0, to: 0, orders: [] }
-      this.places.set(name, place)
+  /** Answers whether the crash may take an actor: it is there, or comes from there, or is on its way there. */
+  crash(no: MemberNo): (actor: string) => boolean {
+    this.dead.add(no)
+    return (actor) => {
+      const place = this.places.get(actor)
+      return place?.at === no || place?.to === no
     }
-    return place
-  }
-
-  /** Whether that member's crash may take the actor: it is there, or comes from there, or may go there. */
-  mayGoWith(no: MemberNo, actor: string): boolean {
-    const place = this.places.get(actor)
-    if (!place) return false
-    return place.at === no || place.to === no || place.orders.some((o) => o.to === no)
   }
 }
 
-function nameOf(type: ActorType, row: number): string {
+function nameOf([type, row]: Act): string {
   const words = new Uint32Array(type.words.length)
   type.table.keyOf(row, words)
   return `${type.name}/${type.keyText(words)}`
-}
-function hashOf([type, row]: Act): number {
-  return type.table.get(row, HASH)
 }
