@@ -1,4 +1,4 @@
-import { ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
+import { ByteReader, ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
 import type { View } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import type { Directory } from './directory.ts'
@@ -7,9 +7,11 @@ import { ACTIVATION, ENTRY, HASH, HOME } from './layout.ts'
 import type { Affair, Held, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
 
+/** Bytes of one REPORT, about: it is put together in memory, and others go between. */
+const REPORT_BYTES = 256 * 1024
+
 /**
- * After a crash: the directories that died with an instance are made anew from what the survivors have, and those
- * of the survivors are rid of what went through it.
+ * After a crash: all directories are made anew from what the survivors have.
  *
  * The view tells of the crash and of who was there (`View.crash`). Each of them, on taking that view up, is deaf to the
  * dead one for good, decides nothing for its slots, gives no actor away, and sends FENCE to all. A FENCE comes behind
@@ -18,13 +20,13 @@ import type { Row } from './table.ts'
  * picture stands still until all is over, so it can be told piece by piece: each sends REPORT to each, those who
  * hold slots put it together, and say RECOVERED. Who has all RECOVEREDs goes on.
  *
- * For a slot whose token is lost all activations are told, and become its entries. A slot whose token survived knows
- * its entries; told is only what is not at rest, so that a chain of moves that led through the dead one is found.
- * Of such a chain that counts which still has its state; the orders and requests behind the break are void, and
- * requests are served again. An actor whose state is nowhere is gone: the next access makes it afresh.
+ * Also a directory that survived is made anew: its entries may be of moves whose orders died on their way from an
+ * owner before, and then it is not there that the state is. Of a chain of moves that counts which still has its
+ * state; the orders and requests behind a break are void, and requests are served again. An actor whose state is
+ * nowhere is gone: the next access makes it afresh.
  *
- * Another crash meanwhile begins it all again. Three messages from each to each: a cluster of a thousand instances
- * pays a million small ones for a crash, one of ten a hundred.
+ * Another crash meanwhile begins it all again. Three messages from each to each, and some 17 bytes for each actor: a
+ * million actors are told in about a second, beside the seconds that it takes to notice a crash.
  */
 export class Recovery {
   private readonly core: Core
@@ -38,11 +40,9 @@ export class Recovery {
   private below: MemberNo = 0
   /** Who has sent FENCE for which crash; REPORTs and RECOVEREDs are of this one. */
   private readonly fences = new Map<MemberNo, number>()
-  private readonly freshOf = new Map<MemberNo, Set<number>>()
-  private reports = new Map<MemberNo, Uint8Array>()
+  private readonly reports = new Map<MemberNo, Uint8Array[]>()
+  private readonly told = new Set<MemberNo>()
   private readonly over = new Set<MemberNo>()
-  /** Slots of ours whose tokens are lost. */
-  private fresh = new Set<number>()
   private tombsTold: number[] = []
 
   constructor(core: Core, homes: Homes, directory: Directory) {
@@ -51,37 +51,34 @@ export class Recovery {
     this.directory = directory
   }
 
-  /** A view was taken up; `fresh` are the slots of ours that have no token any more. */
-  onView(view: View, fresh: readonly number[]): void {
+  /** A view was taken up; `fresh`: some slots of ours have no token any more. */
+  onView(view: View, fresh: boolean): void {
     const { core } = this
-    for (const slot of fresh) this.fresh.add(slot)
     const here = view.memberOf(core.self)
     const news = view.crash.epoch > this.crash && core.self < view.crash.below
     if (news && here) this.begin(view, here.role === 'instance')
     else if (this.underWay) this.proceed()
-    else if (fresh.length > 0) this.hold()
+    // Nobody else can know anything of these slots.
+    else if (fresh) core.slots.recovered()
   }
 
   private begin(view: View, instance: boolean): void {
     const { core } = this
     this.crash = view.crash.epoch
     this.below = view.crash.below
-    const slots = [...this.fresh]
     if (instance) {
       this.underWay = true
       this.reported = false
       this.resolved = false
       this.reports.clear()
+      this.told.clear()
       this.over.clear()
       core.frozen = true
       core.slots.pause()
       this.homes.dropOrdersToDead()
     }
     for (const no of this.participants('instance')) {
-      const w = core.out.begin(no, Kind.FENCE)
-      w.u32(this.crash)
-      w.u16(slots.length)
-      for (const slot of slots) w.u16(slot)
+      core.out.begin(no, Kind.FENCE).u32(this.crash)
       core.out.end()
     }
   }
@@ -95,14 +92,17 @@ export class Recovery {
 
   onFence(from: MemberNo, r: ByteReader): void {
     this.fences.set(from, r.u32())
-    const slots = new Set<number>()
-    for (let n = r.u16(); n > 0; n--) slots.add(r.u16())
-    this.freshOf.set(from, slots)
     this.proceed()
   }
   onReport(from: MemberNo, r: ByteReader): void {
     if (r.u32() !== this.crash || !this.underWay) return
-    this.reports.set(from, new Uint8Array(r.bytes.subarray(r.pos, r.end)))
+    const last = r.u8() === 1
+    const part = new Uint8Array(r.bytes.subarray(r.pos, r.end))
+    const parts = this.reports.get(from)
+    if (parts) parts.push(part)
+    else this.reports.set(from, [part])
+    if (!last) return
+    this.told.add(from)
     this.proceed()
   }
   onRecovered(from: MemberNo, r: ByteReader): void {
@@ -117,7 +117,7 @@ export class Recovery {
     if (!this.underWay) return
     const fenced = all(this.participants(), (no) => this.fences.get(no) === this.crash)
     if (fenced && !this.reported) this.report()
-    const told = all(this.participants('instance'), (no) => this.reports.has(no))
+    const told = all(this.participants('instance'), (no) => this.told.has(no))
     if (this.reported && told && !this.resolved) this.resolve()
     if (this.resolved && all(this.participants('instance'), (no) => this.over.has(no))) this.thaw()
   }
@@ -125,65 +125,49 @@ export class Recovery {
   // ---- REPORT ----
 
   private report(): void {
-    const { core } = this
     this.reported = true
-    const tombs = this.homes.tombNumbers()
-    this.tombsTold = tombs
+    this.tombsTold = this.homes.tombNumbers()
+    const scribes = new Map<MemberNo, Scribe>()
     for (const no of this.participants('instance')) {
-      const fresh = this.freshOf.get(no) ?? new Set()
-      const w = core.out.begin(no, Kind.REPORT)
-      w.u32(this.crash)
-      const ids = tombs.filter((id) => this.mayHold(no, slotOfId(id)))
-      w.u32(ids.length)
+      const scribe = new Scribe(this.core.out, no, this.crash)
+      scribes.set(no, scribe)
+      const ids = this.tombsTold.filter((id) => this.holders(slotOfId(id)).includes(no))
+      scribe.w.u32(ids.length)
       for (const id of ids) {
-        w.u16(slotOfId(id))
-        w.u32(id % 2 ** 32)
+        scribe.w.u16(slotOfId(id))
+        scribe.w.u32(id % 2 ** 32)
       }
-      for (const type of core.types) this.reportType(type, no, fresh, w)
-      core.out.end()
     }
+    for (const type of this.core.types) {
+      for (let row = 0; row < type.table.rowsEnd; row++) this.reportRow(type, row, scribes)
+    }
+    for (const scribe of scribes.values()) scribe.end()
   }
 
   /** A slot that moves may have its token with either; who does not have it passes over what is told of it. */
-  private mayHold(no: MemberNo, slot: number): boolean {
+  private holders(slot: number): MemberNo[] {
     const view = this.core.view!
-    return view.owner[slot] === no || view.holder[slot] === no
+    const owner = view.owner[slot]!
+    const holder = view.holder[slot]!
+    return owner === holder ? [owner] : [owner, holder]
   }
 
-  private reportType(type: RuntimeType, to: MemberNo, fresh: Set<number>, w: ByteWriter): void {
-    const { core } = this
+  private reportRow(type: RuntimeType, row: Row, scribes: Map<MemberNo, Scribe>): void {
     const { table } = type
-    for (const [row, affair] of type.openAffairs()) {
-      const slot = core.slot(table.get(row, HASH))
-      if (fresh.has(slot) || !this.mayHold(to, slot)) continue
-      if (affair.transfer || affair.acquire || affair.due || affair.held) {
-        this.reportRow(type, row, affair, w)
-      }
-    }
-    for (const slot of fresh) {
-      for (const row of table.rowsOfSlot(slot, core.slots.slotBits)) {
-        const affair = type.affairOf(row)
-        if (affair || table.get(row, ACTIVATION) !== 0) this.reportRow(type, row, affair, w)
-      }
-    }
-  }
-
-  private reportRow(type: RuntimeType, row: Row, affair: Affair | undefined, w: ByteWriter): void {
-    const { table } = type
-    table.keyOf(row, type.words)
-    type.writeKey(w, table.get(row, HASH), type.words)
-    w.u32(table.get(row, ACTIVATION))
-    w.u32(affair?.acquire ?? 0)
-    w.u8(affair?.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
-    w.u32(affair?.due ?? 0)
-    const orders = [...(affair?.held ?? [])]
-    if (affair?.transfer) orders.push({ ...affair.transfer, from: table.get(row, ACTIVATION) })
-    w.u16(orders.length)
-    for (const { from, number, to, request } of orders) {
-      w.u32(from)
+    if (table.isFree(row)) return
+    const number = table.get(row, ACTIVATION)
+    const affair = type.affairOf(row)
+    const moves = affair && (affair.transfer || affair.acquire || affair.due || affair.held)
+    if (number === 0 && !moves) return
+    const hash = table.get(row, HASH)
+    for (const no of this.holders(this.core.slot(hash))) {
+      const w = scribes.get(no)?.room()
+      if (!w) continue // it came after the crash, and has no part in this
+      table.keyOf(row, type.words)
+      type.writeKey(w, hash, type.words)
       w.u32(number)
-      w.u32(to)
-      w.u32(request)
+      w.u8(moves ? 1 : 0)
+      if (affair && moves) writeMoves(w, affair, number)
     }
   }
 
@@ -193,11 +177,9 @@ export class Recovery {
     const { core } = this
     this.resolved = true
     const cases = new Map<string, Case>()
-    for (const [from, payload] of this.reports) this.read(from, new ByteReader(payload), cases)
+    for (const [from, parts] of this.reports) this.read(from, parts, cases)
     const voids = new Map<MemberNo, Void[]>()
     for (const c of cases.values()) this.resolveCase(c, voids)
-    this.dropLost()
-    this.fresh.clear()
     this.reports.clear()
     for (const no of this.participants('instance')) {
       const w = core.out.begin(no, Kind.RECOVERED)
@@ -209,67 +191,54 @@ export class Recovery {
     for (const c of cases.values()) this.serveAgain(c)
   }
 
-  private read(from: MemberNo, r: ByteReader, cases: Map<string, Case>): void {
+  private read(from: MemberNo, parts: readonly Uint8Array[], cases: Map<string, Case>): void {
     const { core } = this
-    const { slots } = core
-    for (let n = r.u32(); n > 0; n--) {
-      const slot = r.u16()
-      const number = r.u32()
-      if (!slots.isRecovering(slot)) continue
-      slots.countFrom(slot, number)
-      this.forgetEntry(slot, number)
-    }
-    while (r.left > 0) {
-      const type = core.type(r)
-      const hash = r.u32()
-      type.readWords(r)
-      const told = readTold(from, r)
-      const slot = core.slot(hash)
-      if (!slots.isRecovering(slot)) continue
-      slots.countFrom(slot, told.activation)
-      for (const order of told.orders) slots.countFrom(slot, order.number)
-      const atRest = told.acquire === 0 && told.due === 0 && told.orders.length === 0
-      if (atRest && this.fresh.has(slot)) this.setEntry(type, hash, told.activation, from)
-      else noteCase(cases, type, hash, told)
-    }
+    parts.forEach((part, i) => {
+      const r = new ByteReader(part)
+      for (let n = i === 0 ? r.u32() : 0; n > 0; n--) core.slots.countFrom(r.u16(), r.u32())
+      while (r.left > 0) this.readRow(from, r, cases)
+    })
   }
 
-  private setEntry(type: RuntimeType, hash: number, number: number, home: MemberNo): void {
-    if (number === 0) return
-    const row = this.core.rowFor(type, hash)
-    type.table.set(row, ENTRY, number)
-    type.table.set(row, HOME, home)
-  }
-
-  /** A removal that its home has told us of: nobody will ask about that activation any more. */
-  private forgetEntry(slot: number, number: number): void {
-    for (const type of this.core.types) {
-      for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
-        if (type.table.get(row, ENTRY) === number) this.clearEntry(type, row)
-      }
+  private readRow(from: MemberNo, r: ByteReader, cases: Map<string, Case>): void {
+    const { core } = this
+    const type = core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    const activation = r.u32()
+    const told = r.u8() === 1 ? readMoves(from, r) : undefined
+    const slot = core.slot(hash)
+    if (!core.slots.isRecovering(slot)) return
+    core.slots.countFrom(slot, activation)
+    if (told) {
+      for (const order of told.orders) core.slots.countFrom(slot, order.number)
+      noteCase(cases, type, hash, told)
     }
-  }
-  private clearEntry(type: RuntimeType, row: Row): void {
-    type.table.set(row, ENTRY, 0)
-    type.table.set(row, HOME, 0)
-    this.core.tidy(type, row)
+    if (activation === 0) return
+    const row = core.rowFor(type, hash)
+    type.table.set(row, ENTRY, activation)
+    type.table.set(row, HOME, from)
   }
 
+  /** Follows the orders from where the state is; what they do not reach will not come about. */
   private resolveCase(c: Case, voids: Map<MemberNo, Void[]>): void {
     const { core } = this
     const { type, hash, words } = c
     type.words.set(words)
     const row = core.rowFor(type, hash)
-    let at = this.start(c, row)
+    const { table } = type
     const made = new Set<number>()
     const coming = new Map<MemberNo, number>()
-    for (let order = at && orderOf(c, at); order; order = orderOf(c, at!)) {
+    let at = table.get(row, ENTRY)
+    let home = table.get(row, HOME)
+    for (let order = orderOf(c, home, at); order; order = orderOf(c, home, at)) {
       made.add(order.from)
-      at = { number: order.number, home: order.to }
-      if (order.request === 0) coming.set(order.to, (coming.get(order.to) ?? 0) + 1)
+      at = order.number
+      home = order.to
+      if (order.request === 0) coming.set(home, (coming.get(home) ?? 0) + 1)
     }
-    type.table.set(row, ENTRY, at?.number ?? 0)
-    type.table.set(row, HOME, at?.home ?? 0)
+    table.set(row, ENTRY, at)
+    table.set(row, HOME, home)
     for (const told of c.told) {
       const orders = told.orders.map((o) => o.from).filter((from) => !made.has(from))
       const due = coming.get(told.from) ?? 0
@@ -279,39 +248,6 @@ export class Recovery {
       voids.set(told.from, list)
     }
     core.tidy(type, row)
-  }
-
-  /** The activation that has the state; undefined: nobody has. */
-  private start(c: Case, row: Row): At | undefined {
-    const { core } = this
-    const { table } = c.type
-    const fresh = this.fresh.has(core.slot(c.hash))
-    for (const { from, activation } of c.told) {
-      // One of ours may have ended since it was told, and the directory beside it knew at once.
-      const ended = !fresh && from === core.self && table.get(row, ACTIVATION) !== activation
-      if (activation !== 0 && !ended) return { number: activation, home: from }
-    }
-    const number = table.get(row, ENTRY)
-    const home = table.get(row, HOME)
-    if (number === 0 || core.view!.isGone(home)) return undefined
-    // It lies at rest there, unless its home itself waits for it.
-    if (home === core.self && table.get(row, ACTIVATION) !== number) return undefined
-    return c.told.some((told) => told.from === home) ? undefined : { number, home }
-  }
-
-  /** Entries that name a dead home and that nobody has told anything of. */
-  private dropLost(): void {
-    const { core } = this
-    for (let slot = 0; slot < core.slots.state.length; slot++) {
-      if (!core.slots.isRecovering(slot)) continue
-      for (const type of core.types) {
-        for (const row of type.table.rowsOfSlot(slot, core.slots.slotBits)) {
-          if (type.table.get(row, ENTRY) === 0) continue
-          if (!core.view!.isGone(type.table.get(row, HOME))) continue
-          this.clearEntry(type, row)
-        }
-      }
-    }
   }
 
   /** Requests that may have died with whom they were sent to. One served twice only moves the actor to its home again. */
@@ -342,21 +278,46 @@ export class Recovery {
     this.homes.resume()
   }
 
-  /** Nobody else can know anything of these slots. */
-  private hold(): void {
-    this.fresh.clear()
-    this.core.slots.recovered()
-  }
-
   get idle(): boolean {
     return !this.underWay
+  }
+}
+
+/** Writes what one member is told, in messages of a bounded size. */
+class Scribe {
+  readonly w = new ByteWriter(4096)
+  private readonly out: Core['out']
+  private readonly to: MemberNo
+  private readonly crash: number
+
+  constructor(out: Core['out'], to: MemberNo, crash: number) {
+    this.out = out
+    this.to = to
+    this.crash = crash
+  }
+
+  /** Where the next row goes. */
+  room(): ByteWriter {
+    if (this.w.pos >= REPORT_BYTES) this.send(false)
+    return this.w
+  }
+  end(): void {
+    this.send(true)
+  }
+
+  private send(last: boolean): void {
+    const w = this.out.begin(this.to, Kind.REPORT)
+    w.u32(this.crash)
+    w.u8(last ? 1 : 0)
+    w.raw(this.w.written())
+    this.out.end()
+    this.w.pos = 0
   }
 }
 
 /** What one member has of an actor that is not at rest. */
 interface Told {
   readonly from: MemberNo
-  readonly activation: number
   readonly acquire: number
   readonly mustExist: boolean
   readonly due: number
@@ -369,10 +330,6 @@ interface Case {
   readonly words: Uint32Array
   readonly told: Told[]
 }
-interface At {
-  readonly number: number
-  readonly home: MemberNo
-}
 /** What will not come about at one member: orders about activations, and all but `due` of the moves it awaits. */
 interface Void {
   readonly type: RuntimeType
@@ -382,14 +339,28 @@ interface Void {
   readonly due: number
 }
 
-function readTold(from: MemberNo, r: ByteReader): Told {
-  const head = { from, activation: r.u32(), acquire: r.u32(), mustExist: r.u8() === 1 }
-  const due = r.u32()
+function writeMoves(w: ByteWriter, affair: Affair, activation: number): void {
+  w.u32(affair.acquire)
+  w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
+  w.u32(affair.due)
+  const orders = [...(affair.held ?? [])]
+  if (affair.transfer) orders.push({ ...affair.transfer, from: activation })
+  w.u16(orders.length)
+  for (const { from, number, to, request } of orders) {
+    w.u32(from)
+    w.u32(number)
+    w.u32(to)
+    w.u32(request)
+  }
+}
+
+function readMoves(from: MemberNo, r: ByteReader): Told {
+  const head = { from, acquire: r.u32(), mustExist: r.u8() === 1, due: r.u32() }
   const orders: Held[] = []
   for (let n = r.u16(); n > 0; n--) {
     orders.push({ from: r.u32(), number: r.u32(), to: r.u32(), request: r.u32() })
   }
-  return { ...head, due, orders }
+  return { ...head, orders }
 }
 
 function noteCase(cases: Map<string, Case>, type: RuntimeType, hash: number, told: Told): void {
@@ -399,9 +370,9 @@ function noteCase(cases: Map<string, Case>, type: RuntimeType, hash: number, tol
   else cases.set(name, { type, hash, words: type.words.slice(), told: [told] })
 }
 
-function orderOf(c: Case, at: At): Held | undefined {
-  const told = c.told.find((t) => t.from === at.home)
-  return told?.orders.find((o) => o.from === at.number)
+function orderOf(c: Case, home: MemberNo, activation: number): Held | undefined {
+  const told = c.told.find((t) => t.from === home)
+  return told?.orders.find((o) => o.from === activation)
 }
 
 function writeVoid(w: ByteWriter, v: Void): void {

@@ -269,6 +269,10 @@ export class ActorTable {
     return rows
   }
 
+  isFree(row: Row): boolean {
+    return this.get(row, ENTRY) === FREED
+  }
+
   /** Row numbers run from 0 to this; those not in use have no activation. */
   get rowsEnd(): number {
     return this.unused

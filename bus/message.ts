@@ -128,7 +128,7 @@ export const Kind = {
     'FENCE',
     'all',
     'instance',
-    'I know of the crash; nothing older is on its way from me. These slots of mine are lost',
+    'I know of the crash: behind this there is nothing from before',
     'REPORT',
     { judged: true },
   ),
@@ -136,7 +136,7 @@ export const Kind = {
     'REPORT',
     'instance',
     'instance',
-    'what I have of actors in your slots: all of lost ones, else what is not at rest',
+    'the actors of your slots that are here or wanted here, and orders about them',
     'RECOVERED',
   ),
   RECOVERED: kind(

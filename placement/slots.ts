@@ -98,14 +98,14 @@ export class Slots {
   }
 
   /**
-   * Takes a view up. Answers the slots of ours that have no token any more: the view names us both owner and holder, so
+   * Takes a view up. True if slots of ours have no token any more: the view names us both owner and holder, so
    * they are the cluster's first, or their tokens died with a holder. They wait for `recovered`.
    */
-  adopt(view: View): number[] {
+  adopt(view: View): boolean {
     this.view = view
     this.due = 0
     const orphans: Waiting[] = []
-    const fresh: number[] = []
+    let fresh = false
     for (let slot = 0; slot < view.owner.length; slot++) {
       const ours = view.owner[slot] === this.self
       const holds = view.holder[slot] === this.self
@@ -121,7 +121,7 @@ export class Slots {
         if (this.asked[slot]) this.pulls--
         this.asked[slot] = 0
         this.recovering[slot] = 1
-        fresh.push(slot)
+        fresh = true
       }
       if (this.state[slot] === DUE) this.due++
       if (this.state[slot] === ELSEWHERE && !this.asked[slot]) {
@@ -134,12 +134,13 @@ export class Slots {
     return fresh
   }
 
-  /** A member has crashed: until `recovered` nothing is decided for any slot here. */
+  /** A member has crashed: until `recovered` nothing is decided for any slot here, and all entries are void. */
   pause(): void {
     this.paused = true
     for (let slot = 0; slot < this.state.length; slot++) {
       if (this.state[slot]! < HELD || this.recovering[slot]) continue
       this.recovering[slot] = 1
+      this.entries.drop(slot)
       if (this.state[slot] !== HELD) continue
       this.state[slot] = DUE
       this.due++
@@ -253,6 +254,7 @@ export class Slots {
     invariant(this.view!.owner[slot] === this.self, `slot ${slot} came to its owner`)
     if (this.paused) {
       this.recovering[slot] = 1
+      this.entries.drop(slot)
       return
     }
     this.state[slot] = HELD

@@ -251,7 +251,9 @@ export class SimCluster {
     if (this.active.length < 2 || !node?.entered) return
     node.leaving = true
     this.seen.leaves++
-    node.entered.leave().catch((error) => this.fail(error))
+    node.entered.leave().catch((error) => {
+      if (!node.crashed) this.fail(error)
+    })
   }
 
   pick<T>(from: readonly T[]): T | undefined {

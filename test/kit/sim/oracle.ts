@@ -15,6 +15,8 @@ interface Ledger {
   lostAt: number
   /** Removals that nobody awaits any more: whether they came about is not known. */
   abandoned: number
+  /** Made afresh, perhaps after a loss, while removals were under way: their answers may be of the life before. */
+  bornInDoubt: boolean
 }
 
 export class Violation extends Error {
@@ -70,6 +72,7 @@ export class Oracle {
         mayBeLost: false,
         lostAt: 0,
         abandoned: 0,
+        bornInDoubt: false,
       }
       l = { exists: false, life: 0, log: [], versions: [first], ...none }
       this.ledgers.set(actor, l)
@@ -136,7 +139,7 @@ export class Oracle {
       const is = `life ${state.life} [${state.log}]`
       throw new Violation('same state', `${actor} is ${is}, not life ${l.life} [${l.log}]`)
     }
-    l.mayBeLost = false
+    l.mayBeLost = l.abandoned > 0
     if (this.done.has(id)) throw new Violation('exactly once', `${id} ran twice on ${actor}`)
     this.done.add(id)
     state.log.push(id)
@@ -159,8 +162,11 @@ export class Oracle {
       if (l.removing === 0 && !l.mayBeLost) {
         throw new Violation('one home', `a fresh ${actor} beside one with [${l.log}]`)
       }
-      if (l.mayBeLost) l.versions.push({ from: l.lostAt, life: 0, length: 0 })
-      else l.endsSeen++
+      if (l.mayBeLost) {
+        const from = Math.max(l.lostAt, l.versions.at(-1)?.from ?? 0)
+        l.versions.push({ from, life: 0, length: 0 })
+        l.bornInDoubt = l.removing > 0
+      } else l.endsSeen++
     }
     l.exists = true
     l.life = ++this.lives
@@ -192,13 +198,16 @@ export class Oracle {
     const l = this.ledger(actor)
     l.removing--
     if (l.removing === 0) l.removedAt = this.now()
+    const inDoubt = l.abandoned > 0 || l.bornInDoubt
+    if (l.removing === 0) l.bornInDoubt = false
     if (!existed) return
-    if (l.endsSeen > 0) {
-      l.endsSeen--
-      // The end that was seen may have been that of an abandoned one.
-      if (l.abandoned > 0) l.mayBeLost = true
+    if (inDoubt) {
+      // The end that it tells of may be one that was seen, or that a crash brought about.
+      l.endsSeen = 0
+      l.mayBeLost = true
       l.lostAt = this.now()
-    } else {
+    } else if (l.endsSeen > 0) l.endsSeen--
+    else {
       l.exists = false
       l.log = []
       l.life = 0
