@@ -22,13 +22,9 @@ import type { KeyedType, Writers } from './define.ts'
 import { Directory } from './directory.ts'
 import { handleOf } from './handles.ts'
 import { Homes } from './homes.ts'
-<<<<<<< HEAD
-import { ACTIVATION, ENTRY } from './layout.ts'
+import { ACTIVATION, ENTRY, HOME } from './layout.ts'
 import { Lender } from './lender.ts'
 import { Loans } from './loans.ts'
-=======
-import { ACTIVATION, ENTRY, HOME } from './layout.ts'
->>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
 import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
 import { RuntimeType } from './runtime-type.ts'
@@ -154,12 +150,8 @@ export class Space {
     const { core } = this
     core.view = view
     this.leaving = view.memberOf(core.self)?.state === 'leaving'
-<<<<<<< HEAD
     core.store = view.members.find((m) => m.role === 'store')?.no ?? 0
-    if (core.hasMoves) core.slots.adopt(view)
-=======
-    if (core.model === 'shared') this.recovery.onView(view, core.slots.adopt(view))
->>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
+    if (core.hasMoves) this.recovery.onView(view, core.slots.adopt(view))
     // Nothing is handed over, so the packets may follow the view at once.
     else core.slots.onSettled(view.epoch)
     const held = this.held
@@ -410,11 +402,8 @@ export class Space {
     this.updates.memberGone(no)
     this.reads.memberGone()
     this.collects.memberGone(no)
-<<<<<<< HEAD
     this.lender.memberGone(no)
-=======
     this.onCredit() // what waited for room with the dead one goes elsewhere
->>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
   }
 
   /** Packets should be held back at their source: updates or calls have piled up (rule 23). */
@@ -430,12 +419,9 @@ export class Space {
       this.reads.idle &&
       this.homes.idle &&
       this.directory.idle
-<<<<<<< HEAD
     const lends = !this.loans.idle || !this.lender.idle
-    return open && !lends && this.collects.idle && this.held.length === 0
-=======
-    return open && this.collects.idle && this.recovery.idle && this.held.length === 0
->>>>>>> ce79828 (Notice a crash by heartbeats, take the member out, and recover its slots from the survivors)
+    const still = this.collects.idle && this.recovery.idle && this.held.length === 0
+    return open && still && !lends
   }
 
   /** Nothing is here and nothing is due: an instance may say BYE (rule 15). Of what is its own alone nobody hears. */

@@ -134,7 +134,7 @@ export function batchesOf(p: Packets, view: View): Uint8Array[] {
     creditLeft: () => 1,
   }
   const { slotBits } = view
-  const steerer = new Steerer({ out, slotBits, wallMs: () => 0, flipsPerStep: 1 })
+  const steerer = new Steerer({ out, self: 0, slotBits, wallMs: () => 0, flipsPerStep: 1 })
   steerer.onView(view)
   let answered = 0
   for (let i = 0; i < p.count; i++) {

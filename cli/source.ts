@@ -55,6 +55,7 @@ export class Source implements Part {
     const { wallMs, flipsPerStep, batchPacketsMax, onVerdicts, onOutput } = options
     this.steerer = new Steerer({
       out: this.member.out,
+      self: ports.self,
       slotBits: settings.slotBits,
       wallMs,
       flipsPerStep,

@@ -305,8 +305,12 @@ export class Intake {
     if (flip.kind === 'hold') this.holds++
     const key = this.keyOf(flip.steerer, flip.slot)
     const items = this.flips.get(key)
-    if (items) items.push(flip)
-    else this.flips.set(key, [flip])
+    if (!items) this.flips.set(key, [flip])
+    else {
+      // A MARK for one who waited for a dead one belongs where that one's flip was, before later ones here.
+      const later = items.findIndex((item) => !(item instanceof Entry) && item.number > flip.number)
+      items.splice(later < 0 ? items.length : later, 0, flip)
+    }
     this.work(key)
   }
 
@@ -363,11 +367,11 @@ export class Intake {
     this.o.out.end()
   }
 
-  /** A receiver that is gone sends no DRAINED: what it had of the slot's packets went with it. */
+  /** A steerer that is gone sees to nothing any more; what is still here of its packets just runs. */
   memberGone(no: MemberNo): void {
     for (const [key, items] of [...this.flips]) {
       for (const item of items) {
-        if (item instanceof Entry || item.kind !== 'hold' || item.peer !== no) continue
+        if (item instanceof Entry || item.kind !== 'hold' || item.steerer !== no) continue
         this.drained.add(`${item.steerer} ${item.number}`)
       }
       this.work(key)

@@ -4,6 +4,8 @@ import { type Arrival, BATCH_HEAD_BYTES, writeHead, writePacket } from './batch.
 
 export interface SteererOptions {
   readonly out: Sender & { creditLeft(to: MemberNo): number }
+  /** The member that steers. */
+  readonly self: MemberNo
   readonly slotBits: number
   /** Wall clock in ms, the same on all processes of a machine. */
   readonly wallMs: () => number
@@ -36,6 +38,15 @@ interface Slip {
   underway: number
 }
 
+/** Earlier receivers that are remembered of a slot: so many flips back nothing is suspended any more. */
+const PAST_MAX = 8
+
+/** An earlier receiver of a slot, and the number of the flip away from it. */
+interface Past {
+  readonly no: MemberNo
+  readonly flip: number
+}
+
 /** Packets on the way to one receiver. */
 interface Batch {
   readonly id: number
@@ -65,8 +76,11 @@ export class Steerer {
   private readonly o: SteererOptions
   private readonly batchPacketsMax: number
   private readonly current: Uint32Array
-  /** Slot → receivers before the current one, the last first: some of its packets may still be suspended there. */
-  private readonly before = new Map<number, MemberNo[]>()
+  /**
+   * Slot → receivers before the current one, the last first: some of its packets may still be suspended there, and
+   * each next one waits for the DRAINED of its flip.
+   */
+  private readonly before = new Map<number, Past[]>()
   private wanted: Uint32Array | undefined
   private members = new Set<MemberNo>()
   private cursor = 0
@@ -199,6 +213,44 @@ export class Steerer {
     for (const batch of [...this.batches.values()]) {
       if (batch.to === no && this.writers.get(no)?.batch !== batch) this.lose(batch)
     }
+    for (const [slot, past] of this.before) this.mendFlips(slot, past)
+  }
+
+  /**
+   * The dead drain nothing. Who waits for one of them gets its DRAINED from the one before it, which may still have
+   * suspended packets of the slot; if there is none, from here.
+   */
+  private mendFlips(slot: number, past: readonly Past[]): void {
+    let waiter = this.current[slot]!
+    let flip = 0
+    const left: Past[] = []
+    for (const entry of past) {
+      if (!this.members.has(entry.no)) {
+        flip ||= entry.flip
+        continue
+      }
+      if (flip !== 0) this.drain(entry.no, waiter, slot, flip)
+      left.push(flip === 0 ? entry : { no: entry.no, flip })
+      flip = 0
+      waiter = entry.no
+    }
+    if (flip !== 0) this.drain(0, waiter, slot, flip)
+    if (left.length > 0) this.before.set(slot, left)
+    else this.before.delete(slot)
+  }
+
+  /** Nobody before, or the same one, whose earlier packets are in front of its later ones anyway. */
+  private drain(before: MemberNo, waiter: MemberNo, slot: number, flip: number): void {
+    if (!this.members.has(waiter)) return
+    if (before !== 0 && before !== waiter) {
+      this.announce(before, Kind.MARK, waiter, [slot], flip)
+      return
+    }
+    const w = this.o.out.begin(waiter, Kind.DRAINED)
+    w.u32(this.o.self)
+    w.u16(slot)
+    w.u32(flip)
+    this.o.out.end()
   }
 
   /** Flips some slots to where the view wants them; true while there are more. */
@@ -223,39 +275,36 @@ export class Steerer {
   private flip(from: MemberNo, to: MemberNo, slots: readonly number[]): void {
     // What is gathered for the old receiver goes before its MARK, credit or not: MARK must be the last.
     this.send(from, true)
-    if (this.members.has(from)) this.drain(from, to, slots)
-    else this.flipFromDead(to, slots)
-    for (const slot of slots) {
+    const first = this.flips + 1
+    const alive = this.members.has(from)
+    if (alive) {
+      this.announce(from, Kind.MARK, to, slots, first)
+      this.announce(to, Kind.HOLD, from, slots, first)
+    }
+    slots.forEach((slot, i) => {
+      const past = this.before.get(slot)?.slice(0, PAST_MAX - 1) ?? []
+      if (alive) past.unshift({ no: from, flip: first + i })
+      else this.flipFromDead(slot, to, past, first + i)
       this.current[slot] = to
-      const past = this.before.get(slot)?.filter((no) => no !== to && this.members.has(no)) ?? []
-      if (this.members.has(from)) past.unshift(from)
       if (past.length > 0) this.before.set(slot, past)
       else this.before.delete(slot)
-    }
+    })
+    this.flips += slots.length
     this.unflipped -= slots.length
   }
 
-  private drain(from: MemberNo, to: MemberNo, slots: readonly number[]): void {
-    const first = this.flips + 1
-    this.announce(from, Kind.MARK, to, slots, first)
-    this.announce(to, Kind.HOLD, from, slots, first)
-    this.flips += slots.length
-  }
-
-  /**
-   * A dead receiver drains nothing, and its packets are gone. But it may itself have waited for the one before it,
-   * whose suspended packets the new one must not overtake.
-   */
-  private flipFromDead(to: MemberNo, slots: readonly number[]): void {
-    const by = new Map<MemberNo, number[]>()
-    for (const slot of slots) {
-      const past = this.before.get(slot)?.find((no) => no !== to && this.members.has(no))
-      if (past === undefined) continue
-      const list = by.get(past)
-      if (list) list.push(slot)
-      else by.set(past, [slot])
+  /** What a dead receiver had is gone. But it may itself have waited for one before it, whose packets come first. */
+  private flipFromDead(slot: number, to: MemberNo, past: Past[], flip: number): void {
+    const at = past.findIndex((p) => this.members.has(p.no))
+    if (at < 0) return
+    const { no } = past[at]!
+    if (no === to) {
+      past.splice(0, at + 1)
+      return
     }
-    for (const [past, list] of by) this.drain(past, to, list)
+    this.announce(no, Kind.MARK, to, [slot], flip)
+    this.announce(to, Kind.HOLD, no, [slot], flip)
+    past.splice(0, at + 1, { no, flip })
   }
 
   private announce(

@@ -1,10 +1,11 @@
 import type { StateModel } from '../../../actors/index.ts'
-import { allKinds, type Bus, MemoryHub } from '../../../bus/index.ts'
+import { allKinds, type Bus, MemoryHub, RehomeError } from '../../../bus/index.ts'
 import { type Entered, enter, Instance, Source } from '../../../cli/index.ts'
 import { Random } from '../../../loadgen/index.ts'
 import type { NF, OptionValues, StateMap } from '../../../nf-apps/index.ts'
 import { LINK_ETHERNET, Packet, steeringHash } from '../../../nf-apps/packet/index.ts'
 import { SimClock } from './clock.ts'
+import { insideOf, part, replace } from './inside.ts'
 import { runMicrotasks } from './microtasks.ts'
 import { type Faults, Network, noFaults } from './network.ts'
 import { Violation } from './oracle.ts'
@@ -32,6 +33,8 @@ export interface SimNode {
   entered: Entered<Instance> | undefined
   leaving: boolean
   gone: boolean
+  /** Killed: nothing comes from it any more, and nothing runs there. */
+  crashed: boolean
 }
 
 const EVENTS_MAX = 400_000
@@ -52,6 +55,7 @@ export class SimCluster {
   readonly seen = {
     joins: 0,
     leaves: 0,
+    crashes: 0,
     /** Views that came to a member whose slots of the one before were still on their way. */
     overlaps: 0,
   }
@@ -140,7 +144,11 @@ export class SimCluster {
       id,
       schema: 'sim',
       slotBits: this.slotBits,
-      onError: (_what: string, error: unknown) => this.fail(error),
+      onError: (_what: string, error: unknown) => {
+        // A handler is told of a call that a crash has left open.
+        const lost = error instanceof RehomeError && error.code === 'peer-gone'
+        if (!lost || this.seen.crashes === 0) this.fail(error)
+      },
     }
   }
   private get slotBits(): number {
@@ -161,7 +169,14 @@ export class SimCluster {
   join(): SimNode {
     const id = `i${this.nodes.length}`
     const bus = this.hub.connect()
-    const node: SimNode = { id, bus, entered: undefined, leaving: false, gone: false }
+    const node: SimNode = {
+      id,
+      bus,
+      entered: undefined,
+      leaving: false,
+      gone: false,
+      crashed: false,
+    }
     this.nodes.push(node)
     this.seen.joins++
     const nf = this.o.nf()
@@ -256,6 +271,21 @@ export class SimCluster {
     })
   }
 
+  /** Kills an instance: its links, timers and turns stop at once, and nobody is told. */
+  crash(node: SimNode): void {
+    if (!node.entered) return
+    node.gone = true
+    node.crashed = true
+    this.seen.crashes++
+    silence(node.entered.body)
+    node.entered.stop()
+    void node.bus.close()
+  }
+  /** Instances that are there, leaving ones too. */
+  get alive(): SimNode[] {
+    return this.nodes.filter((n) => n.entered && !n.gone)
+  }
+
   pick<T>(from: readonly T[]): T | undefined {
     return from[Math.floor(this.random.unit() * from.length)]
   }
@@ -276,6 +306,11 @@ export class SimCluster {
   get settled(): boolean {
     if (!this.feeds.every((feed) => feed.isThrough)) return false
     return this.nodes.every((n) => (n.leaving ? n.gone : n.entered !== undefined))
+  }
+
+  /** Packets whose instance crashed with them. */
+  get packetsLost(): number {
+    return this.feeds.reduce((n, feed) => n + feed.source.steerer.lost, 0)
   }
 
   /** Messages by kind, of all members from the start. */
@@ -338,4 +373,14 @@ export function simCluster(o: ClusterOptions, instances = 1): SimCluster {
   cluster.until(() => cluster.active.length === instances, 'the first instances join')
   cluster.enterSource()
   return cluster
+}
+
+/** What its handlers are in the middle of must not run on, as in a process that is no more. */
+function silence(body: Instance): void {
+  const { homes, calls, updates } = insideOf(body)
+  const never = () => () => new Promise<never>(() => {})
+  replace(part(homes, 'turns'), 'turn', never)
+  replace(homes, 'run', never)
+  replace(calls, 'call', never)
+  replace(updates, 'update', never)
 }

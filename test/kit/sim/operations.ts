@@ -1,3 +1,4 @@
+import { RehomeError } from '../../../bus/index.ts'
 import type { HistoryEvent } from '../history/history.ts'
 import type { SimCluster, SimNode } from './cluster.ts'
 import { type Logged, type Oracle, Violation } from './oracle.ts'
@@ -44,6 +45,7 @@ export class Operations {
   private readonly seqs: number[] = []
   /** What ends where it runs, not where it was called: packets and posts. */
   private readonly running = new Map<number, Doing>()
+  private readonly open = new Map<number, Doing>()
 
   constructor(cluster: SimCluster, oracle: Oracle) {
     this.cluster = cluster
@@ -60,6 +62,7 @@ export class Operations {
   private begin(process: number, f: string, actor: string, value: unknown = null): Doing {
     const doing = { id: ++this.ids, process, f, actor }
     this.oracle.begin(doing.id, `${f} ${actor}`)
+    this.open.set(doing.id, doing)
     this.tell(doing, 'invoke', value === undefined ? doing.id : value)
     return doing
   }
@@ -71,8 +74,35 @@ export class Operations {
   }
 
   private ended(doing: Doing, value: unknown): void {
+    if (!this.open.delete(doing.id)) return
     this.oracle.end(doing.id)
     this.tell(doing, 'ok', value ?? null)
+  }
+
+  /** Its caller is dead, or was told that nobody knows: it may have run, or may yet. */
+  private giveUp(doing: Doing): void {
+    if (!this.open.delete(doing.id)) return
+    this.oracle.giveUp(doing.id)
+    this.tell(doing, 'info', null)
+  }
+
+  callerDied(process: number): void {
+    for (const doing of this.open.values()) if (doing.process === process) this.giveUp(doing)
+  }
+
+  /**
+   * After a crash: what is still open is no more than what the survivors have counted as lost, and nothing goes on.
+   */
+  isWrittenOff(): boolean {
+    const { cluster } = this
+    if (cluster.seen.crashes === 0) return false
+    const left = [...this.open.values()]
+    const packets = left.filter((doing) => doing.f === 'packet').length
+    const bodies = cluster.nodes.flatMap((n) => (n.crashed ? [] : (n.entered?.body ?? [])))
+    const posts = bodies.reduce((n, b) => n + b.member.space.stats.untetherLost, 0)
+    const errors = bodies.reduce((n, b) => n + b.intake.stats.errors, 0)
+    if (left.length - packets > posts || packets > cluster.packetsLost + errors) return false
+    return bodies.every((b) => b.member.space.quiet)
   }
 
   /** An operation has run where its actor is, and is through by that. */
@@ -92,12 +122,22 @@ export class Operations {
 
   private track<T>(doing: Doing, value: T | Promise<T>, then?: (value: T) => void): void {
     const ended = (v: T) => {
+      if (!this.open.has(doing.id)) return // given up
       this.ended(doing, v)
       then?.(v)
     }
     if (value instanceof Promise) {
-      value.then(ended).catch((error) => this.cluster.fail(error))
+      value.then(ended).catch((error) => {
+        if (this.isLost(error)) this.giveUp(doing)
+        else this.cluster.fail(error)
+      })
     } else ended(value)
+  }
+
+  /** Whether it ran is not known: the instance that was to run it has crashed. */
+  private isLost(error: unknown): boolean {
+    const { crashes } = this.cluster.seen
+    return crashes > 0 && error instanceof RehomeError && error.outcome === 'indefinite'
   }
 
   // ---- the operations ----

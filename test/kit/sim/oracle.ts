@@ -92,9 +92,6 @@ export class Oracle {
     if (this.dead.has(id)) return
     if (!this.open.delete(id)) throw new Violation('exactly once', `operation ${id} ended twice`)
   }
-  isOpen(id: number): boolean {
-    return this.open.has(id)
-  }
   /** Its caller is dead, or was told that nobody knows: it may have run, or may yet. */
   giveUp(id: number): void {
     const what = this.open.get(id)

@@ -8,6 +8,7 @@ const ACTS = [
   'join',
   'leave',
   'pause',
+  'crash',
   'packets',
   'singles.with',
   'singles.ifPresent',
@@ -81,6 +82,7 @@ class Drawing {
     for (let i = 0; i < s.ops; i++) this.operation()
     for (let i = 0; i < s.joins; i++) this.add('join')
     for (let i = 0; i < s.leaves; i++) this.add('leave')
+    for (let i = 0; i < s.crashes; i++) this.add('crash')
     for (let i = 0; i < s.pauses; i++) this.add('pause', 0, 10 + random.unit() * 200)
     entries.sort((a, b) => a.at - b.at)
     return { settings: s, sources, entries: [...this.faults(), ...entries].sort(byTime) }

@@ -14,6 +14,7 @@ export interface WalkSettings {
   readonly keys: number
   readonly flows: number
   readonly pauses: number
+  readonly crashes: number
   readonly sources: number
   readonly faults: Faults
   readonly spread: boolean
@@ -28,6 +29,7 @@ export interface WalkSettings {
 export function settingsFor(seed: number): WalkSettings {
   const r = new Random(seed ^ 0x5eed)
   const lossy = r.unit() < 0.7
+  const crashes = r.unit() < 0.2 ? 1 + r.below(3) : 0
   return {
     seed,
     slotBits: 1 + r.below(4),
@@ -39,6 +41,7 @@ export function settingsFor(seed: number): WalkSettings {
     keys: 2 + r.below(4),
     flows: 2 + r.below(5),
     pauses: r.below(3),
+    crashes,
     sources: r.unit() < 0.7 ? 1 : 2,
     faults: {
       drop: lossy ? r.unit() * 0.1 : 0,
@@ -49,7 +52,7 @@ export function settingsFor(seed: number): WalkSettings {
     reading: r.unit() < 0.3 ? 0.6 : 0,
     frameBytes: 256 << r.below(4),
     creditBytes: r.unit() < 0.5 ? 1 << 20 : 256 << r.below(4),
-    model: modelOf(r.unit()),
+    model: crashes > 0 ? 'shared' : modelOf(r.unit()),
   }
 }
 

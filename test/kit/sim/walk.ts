@@ -5,6 +5,7 @@ import { type Logged, Oracle, Violation } from './oracle.ts'
 import { type Entry, type Script, scriptFor } from './script.ts'
 import type { WalkSettings } from './settings.ts'
 import { walking, walkNF } from './walk-nf.ts'
+import { Whereabouts } from './whereabouts.ts'
 
 export interface WalkReport {
   readonly settings: WalkSettings
@@ -23,6 +24,7 @@ export class Walk {
   /** Told of each entry as it is played, and of whom it is about. */
   onEntry: ((entry: Entry, node: SimNode | undefined) => void) | undefined
   private readonly script: Script
+  private readonly whereabouts = new Whereabouts()
   private began = 0
   private played = 0
 
@@ -32,10 +34,14 @@ export class Walk {
     script = scriptFor(settings),
   ) {
     this.script = script
-    const seen = onMember === undefined ? {} : { onMember }
-    this.cluster = new SimCluster({ ...settings, nf: () => walkNF, ...seen })
+    const seen: ClusterOptions['onMember'] = (body, id) => {
+      onMember?.(body, id)
+      if (settings.crashes > 0) this.whereabouts.watch(body)
+    }
+    this.cluster = new SimCluster({ ...settings, nf: () => walkNF, onMember: seen })
     this.oracle = new Oracle(() => this.cluster.clock.now())
     this.operations = new Operations(this.cluster, this.oracle)
+    this.whereabouts.onDoomed = (actor) => this.oracle.doom(actor)
   }
 
   /** Runs the walk to its end; throws at the first violation. */
@@ -91,6 +97,7 @@ export class Walk {
     else if (!node) return
     else if (entry.do === 'leave') cluster.leave(node)
     else if (entry.do === 'pause') cluster.pause(node, entry.x)
+    else if (entry.do === 'crash') this.crash(entry.on)
     else this.operations.run(node, entry)
   }
 
@@ -100,6 +107,18 @@ export class Walk {
     if (named && cluster.isActive(named)) return named
     const { active } = cluster
     return active[on % active.length]
+  }
+
+  /** Kills an instance, a leaving one too, if another one stays: what it had is gone, and so are its callers. */
+  private crash(on: number): void {
+    const { cluster, oracle } = this
+    const { alive } = cluster
+    const node = alive[on % alive.length]
+    if (!node?.entered || cluster.active.every((n) => n === node)) return
+    const { no } = node.entered
+    cluster.crash(node)
+    oracle.crash(this.whereabouts.crash(no))
+    this.operations.callerDied(no)
   }
 
   private faults(entry: Entry): void {
@@ -115,7 +134,8 @@ export class Walk {
   // ---- the end ----
 
   private isThrough(): boolean {
-    return this.oracle.openCount === 0 && this.cluster.settled
+    if (!this.cluster.settled) return false
+    return this.oracle.openCount === 0 || this.operations.isWrittenOff()
   }
 
   private check(): void {
@@ -138,10 +158,13 @@ export class Walk {
     for (const [actor, n] of this.oracle.sumsExpected()) {
       const is = sums.get(actor)
       this.operations.found(actor, is ?? null)
-      if (is !== n) throw new Violation('nothing lost', `${actor} is ${is}, not ${n}`)
+      if (cluster.seen.crashes > 0 ? (is ?? 0) > n : is !== n)
+        throw new Violation('nothing lost', `${actor} is ${is}, not ${n}`)
     }
     // The last view may just have come.
-    cluster.until(() => cluster.active.every(isAtRest), 'every slot settles, and all is quiet')
+    const crashed = new Set(cluster.nodes.flatMap((n) => (n.crashed ? [n.entered!.no] : [])))
+    const rest = () => cluster.active.every((n) => isAtRest(n, crashed))
+    cluster.until(rest, 'every slot settles, and all is quiet')
   }
 
   private report(): WalkReport {
@@ -172,8 +195,10 @@ export class Walk {
   }
 }
 
-function isAtRest(node: SimNode): boolean {
+function isAtRest(node: SimNode, crashed: ReadonlySet<number>): boolean {
   const space = node.entered?.body.member.space
+  const members = node.entered?.body.member.view?.members ?? []
+  if (members.some((m) => crashed.has(m.no))) return false
   return space?.quiet === true && !space.inHandoff
 }
 
