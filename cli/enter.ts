@@ -76,28 +76,7 @@ export async function enter<T extends { readonly member: Member }>(
     onError: o.onError,
   })
   const { member } = body
-  let evicting = false
-  const pulse = new Pulse({
-    self: no,
-    clock: o.clock,
-    publish: (to, bytes) => o.bus.publish(to, bytes),
-    actors: () => member.space.actors,
-    onSilent: (silent, actors) => {
-      if (evicting) return
-      evicting = true
-      membership
-        .evict(silent, () => pulse.isSilent(silent))
-        .then((done) => {
-          if (!done) return
-          member.space.stats.membersLost++
-          member.space.stats.actorsLost += actors
-        })
-        .catch(failed('taking out a silent member'))
-        .finally(() => {
-          evicting = false
-        })
-    },
-  })
+  const pulse = heartbeats(no, o, membership, member, failed('taking out a silent member'))
   const listening = await o.bus.listen(no, (frame) => {
     if (!pulse.takes(frame)) member.receive(frame)
   })
@@ -124,4 +103,36 @@ export async function enter<T extends { readonly member: Member }>(
   // Others may have had the view first, and sent frames that nobody heard: they are not to wait for their resending.
   member.links.greet()
   return { no, body, membership, left, evicted, leave: () => membership.leave(), stop }
+}
+
+/** Says that the member lives, and takes out the one before it if that one does not say so. */
+function heartbeats(
+  self: MemberNo,
+  { bus, clock }: { bus: Bus; clock: Clock },
+  membership: Membership,
+  member: Member,
+  failed: (error: unknown) => void,
+): Pulse {
+  let evicting = false
+  const evict = async (silent: MemberNo, actors: number) => {
+    if (!(await membership.evict(silent, () => pulse.isSilent(silent)))) return
+    member.space.stats.membersLost++
+    member.space.stats.actorsLost += actors
+  }
+  const pulse = new Pulse({
+    self,
+    clock,
+    publish: (to, bytes) => bus.publish(to, bytes),
+    actors: () => member.space.actors,
+    onSilent: (silent, actors) => {
+      if (evicting) return
+      evicting = true
+      evict(silent, actors)
+        .catch(failed)
+        .finally(() => {
+          evicting = false
+        })
+    },
+  })
+  return pulse
 }
