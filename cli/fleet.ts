@@ -80,14 +80,21 @@ const READY_MS = 30_000
 /** How long a child has to end by itself once it is told to (ms). */
 const END_MS = 5_000
 
+interface Child {
+  readonly child: ChildProcess
+  joined: boolean
+}
+
 /** Each instance a process of its own, over NATS. */
 export class ProcessFleet implements Fleet {
-  private readonly children: { child: ChildProcess; joined: boolean }[] = []
+  private children: Child[] = []
+  private made = 0
   private readonly o: {
     url: string
     cluster: string
     hasStore: boolean
-    onExit: (why: string) => void
+    /** An instance has died; `last`: and there is none left to go on. */
+    onExit: (why: string, last: boolean) => void
   }
   private closing = false
   private store: ChildProcess | undefined
@@ -100,7 +107,7 @@ export class ProcessFleet implements Fleet {
     const starting: Promise<void>[] = []
     if (this.o.hasStore && !this.store) starting.push(this.startStore())
     while (this.children.length < most) {
-      const child = this.fork(`i${this.children.length + 1}`)
+      const child = this.fork(`i${++this.made}`)
       this.children.push({ child, joined: false })
       starting.push(told(child, 'ready', READY_MS))
     }
@@ -130,24 +137,28 @@ export class ProcessFleet implements Fleet {
     process.once('exit', kill)
     child.on('exit', (code, signal) => {
       process.off('exit', kill)
-      if (!this.closing) this.o.onExit(`instance ${id} ended (${signal ?? code})`)
+      if (!this.closing) this.onExit(child, `instance ${id} ended (${signal ?? code})`)
     })
     return child
   }
 
+  private onExit(child: ChildProcess, why: string): void {
+    this.children = this.children.filter((one) => one.child !== child)
+    this.o.onExit(why, child === this.store || !this.children.some((one) => one.joined))
+  }
+
   async scaleTo(n: number): Promise<void> {
     await this.prepare(n)
-    const change = async (at: number, join: boolean) => {
-      const one = this.children[at]!
+    const change = async (one: Child, join: boolean) => {
       one.joined = join
       const message: ToChild = { do: join ? 'join' : 'leave' }
       one.child.send(message)
       await told(one.child, join ? 'joined' : 'left')
     }
     // One after the other: each join is a view of its own anyway, and the first one founds the cluster.
-    for (let i = 0; i < n; i++) if (!this.children[i]!.joined) await change(i, true)
-    const leaving = this.children.flatMap((one, i) => (i >= n && one.joined ? [i] : []))
-    await Promise.all(leaving.map((i) => change(i, false)))
+    for (const one of this.children.slice(0, n)) if (!one.joined) await change(one, true)
+    const leaving = this.children.slice(n).filter((one) => one.joined)
+    await Promise.all(leaving.map((one) => change(one, false)))
   }
 
   async close(): Promise<void> {

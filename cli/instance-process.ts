@@ -28,8 +28,15 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   const env = nf.setup(settings.options)
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined
+  let evict = (_why: Error) => {}
+  /** Fails if the others go on without this instance: whoever waits for it is to know. */
+  const evicted = new Promise<never>((_, reject) => {
+    evict = reject
+  })
+  evicted.catch(() => {})
   const join = async () => {
     entered = await joinInstance(common, env, o.store ? 'store' : 'instance')
+    void entered.evicted.then(evict)
   }
   const leave = async () => {
     const one = entered
@@ -40,13 +47,13 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
     entered = undefined
   }
   const stopped = stopRequest()
-  if (o.spare) await serveParent(join, leave, stopped)
+  if (o.spare) await Promise.race([serveParent(join, leave, stopped), evicted])
   else {
     await join()
     o.say(`${id} has joined ${cluster} as member ${entered?.no}; Ctrl-C leaves`)
     const ended = new Promise<void>((resolve) => void onClusterEnd(bus.register, resolve))
     // With the run that steered its packets there is nobody left to say good-bye to.
-    await Promise.race([stopped.then(leave), ended])
+    await Promise.race([stopped.then(leave), ended, evicted])
   }
   entered?.stop()
   await bus.close()

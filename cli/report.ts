@@ -1,3 +1,4 @@
+import type { SpaceStats } from '../actors/index.ts'
 import type { InstanceReport } from './instance.ts'
 import type { LiveFigures } from './live-input.ts'
 
@@ -40,6 +41,8 @@ export interface RunReport {
   errors: number
   /** What the NF's result cannot show, as the NF tells it. */
   notes: string[]
+  /** Instances that died, what they had by their last heartbeats, and updates that were under way to them. */
+  lost: { instances: number; actors: number; updates: number }
   /** Of a run on interfaces. */
   live?: LiveFigures
 }
@@ -59,7 +62,12 @@ function callsOf(reports: readonly InstanceReport[]): RunReport['calls'] {
 }
 
 export function runReport(
-  head: Pick<RunReport, 'nf' | 'bus' | 'model' | 'placement' | 'epochs' | 'dropped' | 'latencyUs'>,
+  head: Pick<
+    RunReport,
+    'nf' | 'bus' | 'model' | 'placement' | 'epochs' | 'dropped' | 'latencyUs'
+  > & {
+    sourceStats: Pick<SpaceStats, 'membersLost' | 'actorsLost'>
+  },
   packets: number,
   seconds: number,
   reports: readonly InstanceReport[],
@@ -76,7 +84,7 @@ export function runReport(
       errors,
     }),
   )
-  const { nf, bus, model, placement, dropped, epochs, latencyUs } = head
+  const { nf, bus, model, placement, dropped, epochs, latencyUs, sourceStats } = head
   return {
     nf,
     bus,
@@ -97,6 +105,11 @@ export function runReport(
     instances,
     errors: sum(reports, 'errors'),
     notes: [],
+    lost: {
+      instances: sum(reports, 'membersLost') + sourceStats.membersLost,
+      actors: sum(reports, 'actorsLost') + sourceStats.actorsLost,
+      updates: sum(reports, 'untetherLost'),
+    },
   }
 }
 
@@ -114,6 +127,13 @@ export function figures(r: RunReport): string[] {
     `updates ${whole(c.untether)} made, ${whole(c.untetherApplied)} applied, ${whole(c.untetherMerged)} merged; ` +
       `plain calls away ${whole(c.plain)}; stale reads ${whole(c.stale)}, ${whole(c.staleHits)} from the cache`,
   ]
+  const { instances, actors, updates } = r.lost
+  if (instances > 0) {
+    lines.push(
+      `${instances} instances died, with ${whole(actors)} actors by their last heartbeats, ` +
+        `${r.dropped} packets and ${updates} updates`,
+    )
+  }
   if (r.live) lines.push(liveLine(r.live))
   const head = ['instance', 'packets', 'actors', 'rehomed in', 'out', 'suspended max', 'errors']
   const rows = r.instances.map((i) => [

@@ -160,7 +160,7 @@ async function natsGround(
   nf: NF,
   settings: ClusterSettings,
   hooks: RunHooks,
-  onExit: (why: string) => void,
+  onExit: (why: string, last: boolean) => void,
 ): Promise<Ground> {
   nf.setup(settings.options) // a mistake in the options is told before anything is started
   const dir = o.nats === undefined ? await mkdtemp(join(tmpdir(), 'rehome-')) : undefined
@@ -211,9 +211,13 @@ export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> 
     raise = reject
   })
   trouble.catch(() => {})
-  const onExit = (why: string) => {
-    fault ??= new RehomeError('peer-gone', why)
+  const fail = (error: Error) => {
+    fault ??= error
     raise(fault)
+  }
+  const onExit = (why: string, last: boolean) => {
+    if (last) fail(new RehomeError('peer-gone', why))
+    else hooks.say(`${why}: what it had is gone, the others go on`)
   }
   const tooLate = () => raise(new RehomeError('timeout', 'the instances did not drain in time'))
   hooks.signal.addEventListener('abort', () => setTimeout(tooLate, DRAIN_MS + RESULT_MS).unref())
@@ -223,7 +227,7 @@ export async function run(o: RunArguments, hooks: RunHooks): Promise<RunResult> 
         ? await memoryGround(nf, settings, hooks.onError)
         : await natsGround(o, nf, settings, hooks, onExit)
     try {
-      const work = runOn(ground, nf, settings, input, o, hooks, () => fault)
+      const work = runOn(ground, nf, settings, input, o, hooks, { of: () => fault, fail })
       return await Promise.race([work, trouble])
     } finally {
       await ground.close()
@@ -240,7 +244,7 @@ async function runOn(
   input: Input,
   o: RunArguments,
   hooks: RunHooks,
-  fault: () => Error | undefined,
+  fault: { of: () => Error | undefined; fail: (error: Error) => void },
 ): Promise<RunResult> {
   const { bus, fleet } = ground
   await fleet.prepare(Math.max(...o.scale))
@@ -252,6 +256,7 @@ async function runOn(
     flipEveryMs: FLIP_EVERY_MS,
     ...(input.onOutput ? { onOutput: input.onOutput } : {}),
   })
+  void entered.evicted.then(fault.fail)
   const source = entered.body
   let sent = 0
   let instances = o.scale[0]!
@@ -274,16 +279,16 @@ async function runOn(
     sent = await input.feed(source, {
       scale: o.scale,
       scaleTo,
-      stopped: () => hooks.signal.aborted || fault() !== undefined,
+      stopped: () => hooks.signal.aborted || fault.of() !== undefined,
       wait: waiter(source),
       now: () => performance.now(),
     })
     const end = hooks.signal.aborted ? performance.now() + DRAIN_MS : Number.POSITIVE_INFINITY
-    await drained(source, end, fault)
+    await drained(source, end, fault.of)
     const seconds = (performance.now() - start) / 1000
     await scaling
     await source.finish()
-    const failed = fault()
+    const failed = fault.of()
     if (failed) throw failed
     const result = await conclude(nf, settings, o, bus, entered, sent, seconds)
     if (input.figures) result.report.live = input.figures()
@@ -371,6 +376,7 @@ async function conclude(
     dropped: source.steerer.lost + source.steerer.outstanding,
     epochs: entered.membership.view?.epoch ?? 0,
     latencyUs: latency.summary(),
+    sourceStats: source.member.space.stats,
   }
   const report = runReport(head, sent, seconds, all)
   return { report: { ...report, notes: await source.notes(env) }, lines }
