@@ -15,6 +15,9 @@ const SHOWN: ReadonlySet<number> = new Set([
   Kind.MARK,
   Kind.HOLD,
   Kind.DRAINED,
+  Kind.FENCE,
+  Kind.REPORT,
+  Kind.RECOVERED,
   Kind.BYE,
   Kind.BYE_OK,
 ])
@@ -103,6 +106,17 @@ const scenes: Record<string, () => Scene> = {
     scene.cluster.until(() => scene.cluster.active.length === 3, 'i2 joins')
     for (const instance of [1, 2]) scene.turn(instance, 1)
     scene.quiet()
+    return scene
+  },
+  crash: () => {
+    const scene = new Scene(3)
+    for (const key of [1, 3]) scene.turn(1, key)
+    scene.turn(2, 2)
+    scene.quiet()
+    scene.say('i1 is killed; i0 wants an actor of its, and one that i2 has')
+    scene.cluster.crash(scene.cluster.nodes[1]!)
+    for (const key of [1, 2]) scene.turn(0, key)
+    scene.cluster.pass(4000)
     return scene
   },
 }
