@@ -269,8 +269,8 @@ function viewBlock(random: Random): Block {
   }
 }
 
-function fieldsOf({ epoch, slotBits, members, nextNo }: View) {
-  return { epoch, slotBits, members, nextNo }
+function fieldsOf({ epoch, slotBits, members, nextNo, crash }: View) {
+  return { epoch, slotBits, members, nextNo, crash }
 }
 
 export const memberTargets: readonly Target[] = [
