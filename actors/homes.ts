@@ -168,7 +168,8 @@ export class Homes {
     this.core.out.end()
   }
 
-  private give(type: RuntimeType, row: Row, affair: Affair, transfer: Transfer): void {
+  /** Sends the state on: at once where nothing else goes on with the actor, as with most. */
+  private give(type: RuntimeType, row: Row, affair: Affair | undefined, transfer: Transfer): void {
     const { core } = this
     const { table } = type
     table.keyOf(row, type.words)
@@ -180,9 +181,11 @@ export class Homes {
     core.out.end()
     this.onGone(type, row)
     core.deactivate(type, row)
-    affair.transfer = undefined
     if (transfer.to !== core.self) core.stats.rehomedOut++
-    this.afterLife(type, row, affair)
+    if (affair) {
+      affair.transfer = undefined
+      this.afterLife(type, row, affair)
+    }
     core.tidy(type, row)
   }
 
@@ -197,6 +200,7 @@ export class Homes {
     if (core.view?.isGone(transfer.to)) return
     const row = type.table.find(hash, type.words)
     if (row >= 0 && type.table.get(row, ACTIVATION) === number) {
+      if (type.table.get(row, AFFAIR) === 0) return this.give(type, row, undefined, transfer)
       const affair = type.needAffair(row)
       invariant(!affair.transfer, 'an activation is ordered away once')
       affair.transfer = transfer

@@ -67,7 +67,8 @@ export interface Outbox {
 
 /** What goes on with one actor here, beyond lying still. Most actors have none. */
 export interface Affair {
-  readonly row: Row
+  /** -1: settled, and kept to be used again. */
+  row: Row
   /** Turns of the activation here, behind one that is suspended. */
   queue: Waiter[]
   /** Turns for which the actor must come first. */
@@ -94,6 +95,9 @@ export interface Affair {
   lentTo: MemberNo
 }
 
+/** Some 300 bytes each. */
+const AFFAIRS_KEPT_MAX = 16_384
+
 /** One actor type of the running NF: its table, methods and bytes. */
 export class RuntimeType {
   readonly id: number
@@ -112,6 +116,8 @@ export class RuntimeType {
   /** One record outside the table, for reading states that only pass through. */
   private readonly passing: ActorTable
   private readonly affairs: (Affair | undefined)[] = []
+  /** Settled ones that are kept: a burst of moves would make garbage of one at each end of each move. */
+  private settledAffairs = 0
   private readonly freeAffairs: number[] = []
 
   constructor(
@@ -170,6 +176,14 @@ export class RuntimeType {
   needAffair(row: Row): Affair {
     const found = this.affairOf(row)
     if (found) return found
+    const at = this.freeAffairs.pop() ?? this.affairs.length
+    this.table.set(row, AFFAIR, at + 1)
+    const settled = this.affairs[at]
+    if (settled) {
+      this.settledAffairs--
+      settled.row = row
+      return settled
+    }
     const affair: Affair = {
       row,
       queue: [],
@@ -185,9 +199,7 @@ export class RuntimeType {
       released: 0,
       lentTo: 0,
     }
-    const at = this.freeAffairs.pop() ?? this.affairs.length
     this.affairs[at] = affair
-    this.table.set(row, AFFAIR, at + 1)
     return affair
   }
 
@@ -209,14 +221,18 @@ export class RuntimeType {
       a.waiting.length ||
       a.deferred.length
     if (open) return
-    this.affairs[at - 1] = undefined
+    a.row = -1 // all else in it is as it was when it was made
+    if (this.settledAffairs < AFFAIRS_KEPT_MAX) this.settledAffairs++
+    else this.affairs[at - 1] = undefined
     this.freeAffairs.push(at - 1)
     this.table.set(row, AFFAIR, 0)
   }
 
   /** Every affair that is open, with its record: few at any time, and no part of the packet path. */
   *openAffairs(): Iterable<[Row, Affair]> {
-    for (const affair of this.affairs) if (affair) yield [affair.row, affair]
+    for (const affair of this.affairs) {
+      if (affair && affair.row >= 0) yield [affair.row, affair]
+    }
   }
   get affairCount(): number {
     return this.affairs.length - this.freeAffairs.length
