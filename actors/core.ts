@@ -149,6 +149,12 @@ export class Core {
     return this.model === 'shared' || this.model === 'stop-and-sync'
   }
 
+  /** Turns hashes of keys into those that place them. */
+  place(hashes: Uint32Array, count: number): void {
+    if (!this.spread) return
+    for (let i = 0; i < count; i++) hashes[i] = mix(hashes[i]! ^ SPREAD_SALT)
+  }
+
   slot(hash: number): number {
     return slotOf(hash, this.slots.slotBits)
   }

@@ -88,7 +88,8 @@ class MultiHandle extends Handle {
 /** One class a type, so that its methods stay monomorphic. */
 function stubClass(type: RuntimeType, parts: Parts): StubClass {
   class ActorStub {
-    readonly key: unknown
+    // Only declared: a field of a class that is made anew for each type costs a call of its own each time.
+    declare readonly key: unknown
     constructor(key: unknown) {
       this.key = key
     }

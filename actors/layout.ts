@@ -135,7 +135,19 @@ function generate(
       toJSON() { return this.copy() }
       ${properties.join('\n')}
     }`
-  return new Function(source)()
+  return cursorClasses.get(source) ?? kept(cursorClasses, source, new Function(source)())
+}
+
+/**
+ * By their sources: instances of one NF in one process share what was generated for it, so that its handlers, which
+ * they share as well, meet one class and not one for each instance.
+ */
+const cursorClasses = new Map<string, new () => Cursor>()
+const comparisons = new Map<string, Layout['isKey']>()
+
+function kept<T>(all: Map<string, T>, source: string, made: T): T {
+  all.set(source, made)
+  return made
 }
 
 /** Word by word without a loop: half the time of one that counts to a number it has to look up. */
@@ -144,7 +156,9 @@ function comparison(keyWords: number): Layout['isKey'] {
     { length: keyWords },
     (_, i) => `w[at + ${HEADER_WORDS + i}] === key[${i}]`,
   )
-  return new Function('w', 'at', 'key', `return ${same.join(' && ') || 'true'}`) as Layout['isKey']
+  const source = `return ${same.join(' && ') || 'true'}`
+  const made = () => new Function('w', 'at', 'key', source) as Layout['isKey']
+  return comparisons.get(source) ?? kept(comparisons, source, made())
 }
 
 export function newPage(records: number, layout: Layout): Page {

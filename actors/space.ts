@@ -380,6 +380,7 @@ export class Space {
 
   /** Packets of these steering hashes come next: what is keyed by their flows is looked at ahead of them. */
   foresee(hashes: Uint32Array, count: number): void {
+    this.core.place(hashes, count)
     for (const type of this.core.types) {
       if (type.key.steered) type.table.foresee(hashes, count)
     }

@@ -4,7 +4,7 @@ import type { Bench, BenchOptions, Row } from './bench.ts'
 import { handleAll } from './hot-path.ts'
 import { cpuNs, paired, ratioOfValues, type Sample } from './measure.ts'
 import { batchesOf, packetsOf } from './packets.ts'
-import { SoloInstance } from './solo-instance.ts'
+import { counting, type FlowCounter } from './solo-instance.ts'
 
 /** Packets of one round. */
 const PACKETS_MAX = 200_000
@@ -12,14 +12,14 @@ const PACKETS_MAX = 200_000
 const STATE_BYTES = 12
 
 interface Size {
-  readonly solo: SoloInstance
+  readonly solo: FlowCounter
   readonly bare: BareLoop
   readonly run: () => number
   readonly runBare: () => number
 }
 
 function made(flows: number): Size {
-  const solo = new SoloInstance()
+  const solo = counting()
   const bare = new BareLoop(flows * 1.2)
   const packet = new Packet()
   const packets = packetsOf(flows, PACKETS_MAX, (p) => {
@@ -71,7 +71,7 @@ async function costs(flows: number, o: BenchOptions): Promise<Row[]> {
 
 /** The longest that one batch takes while a table grows from nothing, table growth and garbage collection included. */
 function stall(flows: number): Row {
-  const solo = new SoloInstance()
+  const solo = counting()
   const packets = packetsOf(flows, flows * 2)
   const batches = batchesOf(packets, solo.view)
   let longest = 0

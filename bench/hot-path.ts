@@ -1,15 +1,16 @@
 import { LINK_ETHERNET, Packet } from '../nf-apps/packet/index.ts'
 import { BareLoop } from './bare-loop.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
+import { besidePrads } from './beside-prads.ts'
 import { cpuNs, paired, ratioOf, ratioOfValues, type Sample, wallNs } from './measure.ts'
 import { batchesOf, type Packets, packetsOf } from './packets.ts'
-import { SoloInstance } from './solo-instance.ts'
+import { counting, type FlowCounter } from './solo-instance.ts'
 
 /** Packets of one round: some 50 ms, so that what else the machine does meets all arms alike. */
 const PACKETS_MAX = 200_000
 
 /** The NF's handler on loaded packets, without the intake: what the actors alone cost. */
-export function handleAll(solo: SoloInstance, p: Packets, packet: Packet): number {
+export function handleAll(solo: FlowCounter, p: Packets, packet: Packet): number {
   const { bytes, at, timeUs, hash, count } = p
   for (let i = 0; i < count; i++) {
     const start = at[i]!
@@ -24,7 +25,7 @@ export function handleAll(solo: SoloInstance, p: Packets, packet: Packet): numbe
 
 async function at(flows: number, least: number, o: BenchOptions): Promise<Row[]> {
   const packet = new Packet()
-  const solo = new SoloInstance()
+  const solo = counting()
   const bare = new BareLoop(flows * 1.2)
   o.say(`hot-path: making the packets of ${flows} flows`)
   const packets = packetsOf(flows, PACKETS_MAX, (p) => {
@@ -77,7 +78,7 @@ export const hotPath: Bench = {
   summary:
     'packets/s through an NF that counts each flow, all home ÷ a bare loop that does the same',
   async run(o) {
-    if (o.tiny) return at(100, 0.6, o)
+    if (o.tiny) return [...(await at(100, 0.6, o)), ...(await besidePrads(o))]
     const rows: Row[] = []
     for (const [flows, least] of [
       [10_000, 0.6],
@@ -86,6 +87,6 @@ export const hotPath: Bench = {
     ] as const) {
       rows.push(...(await at(flows, least, o)))
     }
-    return rows
+    return [...rows, ...(await besidePrads(o))]
   },
 }

@@ -3,6 +3,7 @@ import { calls } from './calls.ts'
 import { growth } from './growth.ts'
 import { hotPath } from './hot-path.ts'
 import { models } from './models.ts'
+import { parts } from './parts.ts'
 import { placement } from './placement.ts'
 import { rehome } from './rehome.ts'
 import { scaleOut } from './scale-out.ts'
@@ -19,6 +20,7 @@ export const benches: readonly Bench[] = [
   calls,
   store,
   hotPath,
+  parts,
   growth,
   rehome,
   placement,

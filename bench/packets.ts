@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter } from '../bus/index.ts'
 import {
+  type Arrival,
   CaptureRecord,
   Random,
   Steerer,
@@ -123,31 +124,48 @@ const arrival: Arrival = {
 
 /** The same packets as PACKETS payloads: as the steerer makes them when it is busy, and an instance gets them. */
 export function batchesOf(p: Packets, view: View): Uint8Array[] {
-  const batches: Uint8Array[] = []
-  const w = new ByteWriter()
-  const out = {
-    begin: () => w,
-    end: () => {
-      batches.push(new Uint8Array(w.written()))
-      w.pos = 0
-    },
-    creditLeft: () => 1,
-  }
-  const { slotBits } = view
-  const steerer = new Steerer({ out, self: 0, slotBits, wallMs: () => 0, flipsPerStep: 1 })
-  steerer.onView(view)
-  let answered = 0
+  const batches = new Batches(view)
   for (let i = 0; i < p.count; i++) {
     const bytes = p.bytes.subarray(p.at[i]!, p.at[i + 1]!)
     const place = { bytes, start: 0, end: bytes.length, linkType: LINK_ETHERNET }
-    const stamp = { wireLength: bytes.length, timeUs: p.timeUs[i]! }
-    if (!steerer.offer({ ...place, ...stamp }, p.hash[i]!))
-      throw new Error('a packet was not taken')
-    // Each batch has its verdicts at once: a steerer sends only so many packets ahead of them.
-    for (; answered < batches.length; answered++) steerer.onDone(doneOf(batches[answered]!))
+    batches.add({ ...place, wireLength: bytes.length, timeUs: p.timeUs[i]! }, p.hash[i]!)
   }
-  steerer.flush()
-  return batches
+  return batches.end()
+}
+
+/** Packets into PACKETS payloads, by the steerer. */
+export class Batches {
+  private readonly made: Uint8Array[] = []
+  private readonly steerer: Steerer
+  private answered = 0
+
+  constructor(view: View) {
+    const w = new ByteWriter()
+    const out = {
+      begin: () => w,
+      end: () => {
+        this.made.push(new Uint8Array(w.written()))
+        w.pos = 0
+      },
+      creditLeft: () => 1,
+    }
+    const { slotBits } = view
+    this.steerer = new Steerer({ out, self: 0, slotBits, wallMs: () => 0, flipsPerStep: 1 })
+    this.steerer.onView(view)
+  }
+
+  add(arrival: Arrival, hash: number): void {
+    if (!this.steerer.offer(arrival, hash)) throw new Error('a packet was not taken')
+    // Each batch has its verdicts at once: a steerer sends only so many packets ahead of them.
+    for (; this.answered < this.made.length; this.answered++) {
+      this.steerer.onDone(doneOf(this.made[this.answered]!))
+    }
+  }
+
+  end(): Uint8Array[] {
+    this.steerer.flush()
+    return this.made
+  }
 }
 
 /** The answer to a batch: its number, and how many packets were forwarded, dropped and emitted. */

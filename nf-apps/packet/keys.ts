@@ -65,10 +65,16 @@ export const symmetricFlow: KeyType<FlowKey> = {
   write(key, out) {
     const p = key.unfilled
     if (p !== undefined && isPlainV4(p)) return writePlainV4(p, key.vlan, out)
-    const { src, dst, srcPort, dstPort } = key
-    return isOrdered(key)
-      ? writeOrdered(src, dst, (srcPort << 16) | dstPort, key, out)
-      : writeOrdered(dst, src, (dstPort << 16) | srcPort, key, out)
+    const { src, dst, srcPort, dstPort, protocol } = key
+    const ordered = isOrdered(key)
+    const low = ordered ? src : dst
+    const high = ordered ? dst : src
+    const ports = ordered ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort
+    writeIp(low, out, 0)
+    writeIp(high, out, 4)
+    out[8] = ports
+    out[9] = (key.vlan << 16) | protocol
+    return p?.isStamped ? p.hash : orderedHash(low, high, ports, protocol)
   },
 }
 
@@ -94,14 +100,6 @@ function writePlainV4(p: Packet, vlan: number, out: Uint32Array): number {
   out[8] = ports
   out[9] = (vlan << 16) | ipProtocol
   return p.isStamped ? p.hash : orderedHashV4(low, high, ports, ipProtocol)
-}
-
-function writeOrdered(low: Ip, high: Ip, ports: number, key: FlowKey, out: Uint32Array): number {
-  writeIp(low, out, 0)
-  writeIp(high, out, 4)
-  out[8] = ports
-  out[9] = (key.vlan << 16) | key.protocol
-  return orderedHash(low, high, ports, key.protocol)
 }
 
 /** A UDP packet's flow in its direction, a word shorter. Placed where its packets are steered to. */
