@@ -1,7 +1,5 @@
-import { Packet } from '../nf-apps/packet/index.ts'
 import { BareLoop } from './bare-loop.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
-import { handleAll } from './hot-path.ts'
 import { cpuNs, paired, ratioOfValues, type Sample } from './measure.ts'
 import { batchesOf, packetsOf } from './packets.ts'
 import { counting, type FlowCounter } from './solo-instance.ts'
@@ -21,13 +19,12 @@ interface Size {
 function made(flows: number): Size {
   const solo = counting()
   const bare = new BareLoop(flows * 1.2)
-  const packet = new Packet()
   const packets = packetsOf(flows, PACKETS_MAX, (p) => {
     bare.onPacket(p)
     solo.onPacket(p)
   })
-  const run = () => handleAll(solo, packets, packet)
-  return { solo, bare, run, runBare: () => bare.run(packets) }
+  const batches = batchesOf(packets, solo.view)
+  return { solo, bare, run: () => solo.take(batches), runBare: () => bare.run(packets) }
 }
 
 /** The cost of a packet among many flows ÷ among few, ours ÷ the loop's. */

@@ -10,7 +10,7 @@ import { counting, type FlowCounter } from './solo-instance.ts'
 const PACKETS_MAX = 200_000
 
 /** The NF's handler on loaded packets, without the intake: what the actors alone cost. */
-export function handleAll(solo: FlowCounter, p: Packets, packet: Packet): number {
+function handleAll(solo: FlowCounter, p: Packets, packet: Packet): number {
   const { bytes, at, timeUs, hash, count } = p
   for (let i = 0; i < count; i++) {
     const start = at[i]!

@@ -1,6 +1,5 @@
 import { ByteReader, ByteWriter } from '../bus/index.ts'
 import {
-  type Arrival,
   CaptureRecord,
   Random,
   Steerer,
@@ -125,11 +124,7 @@ const arrival: Arrival = {
 /** The same packets as PACKETS payloads: as the steerer makes them when it is busy, and an instance gets them. */
 export function batchesOf(p: Packets, view: View): Uint8Array[] {
   const batches = new Batches(view)
-  for (let i = 0; i < p.count; i++) {
-    const bytes = p.bytes.subarray(p.at[i]!, p.at[i + 1]!)
-    const place = { bytes, start: 0, end: bytes.length, linkType: LINK_ETHERNET }
-    batches.add({ ...place, wireLength: bytes.length, timeUs: p.timeUs[i]! }, p.hash[i]!)
-  }
+  for (let i = 0; i < p.count; i++) batches.add(arrivalAt(p, i), p.hash[i]!)
   return batches.end()
 }
 
