@@ -214,7 +214,7 @@ export class Membership {
 
   private onEntry(entry: Entry): void {
     if (entry.revision === this.known?.revision) return
-    this.adopt(decodeView(entry.value), entry.revision)
+    this.adopt(viewOf(entry.value), entry.revision)
   }
 
   private adopt(view: View, revision: number): void {
@@ -371,6 +371,17 @@ export class Membership {
     if (!(e instanceof RehomeError)) throw e
     this.ports.onError(e)
   }
+}
+
+/** Views are immutable: members in one process that are handed the same bytes share one. */
+const decoded = new WeakMap<Uint8Array, View>()
+
+function viewOf(bytes: Uint8Array): View {
+  const known = decoded.get(bytes)
+  if (known) return known
+  const view = decodeView(bytes)
+  decoded.set(bytes, view)
+  return view
 }
 
 /** Whether trying again may help. */

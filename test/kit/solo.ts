@@ -89,7 +89,8 @@ function handleOf({ type, key }: KeyedType<Writers, any, any, any>, actors: Acto
   }
   if (type.writers === 'multi') {
     const create = (at: unknown) => actors.make(at).created
-    return { ...(key.words === 0 ? stub('only') : {}), ...reach, create }
+    // As in the product, a method of the only actor comes before a verb of the same name.
+    return { ...reach, create, ...(key.words === 0 ? stub('only') : {}) }
   }
   return {
     ...reach,

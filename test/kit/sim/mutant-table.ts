@@ -1,7 +1,6 @@
-import { RehomeError } from '../../../bus/index.ts'
 import { inMacrotask } from './microtasks.ts'
 import { type MutantOf, mutants, without } from './mutants.ts'
-import { Violation } from './oracle.ts'
+import { seenBy } from './seen.ts'
 import { settingsFor } from './settings.ts'
 import { Walk } from './walk.ts'
 
@@ -26,15 +25,6 @@ export async function untilCaught(mutant: MutantOf, most = SEEDS_MAX): Promise<C
     }
   }
   return undefined
-}
-
-function seenBy(error: unknown): string {
-  if (error instanceof Violation) return error.invariant
-  if (error instanceof RehomeError && error.code === 'timeout') return 'converges'
-  const what = error instanceof Error ? error.message : String(error)
-  // Thrown inside a method at its home, a violation comes back as the text of the caller's error.
-  const invariant = /^(one home|same state|exactly once|in order|bounded|nothing lost):/.exec(what)
-  return invariant?.[1] ?? `an assertion: ${what.replace(/\d+/g, 'n')}`
 }
 
 const HEAD = `# Mutants

@@ -47,12 +47,13 @@ export class Network {
   private next(kind: number): void {
     const count = this.counts.get(kind) ?? 0
     this.counts.set(kind, count + 1)
-    this.state = mix(mix(this.seed ^ kind) + count)
+    this.state = mix(mix(this.seed ^ kind) + count) | 0
   }
   /** At least 0, less than 1. */
   private unit(): number {
-    this.state = mix(this.state + 0x9e3779b9)
-    return this.state / 2 ** 32
+    const drawn = mix((this.state + 0x9e3779b9) | 0)
+    this.state = drawn | 0 // a small integer is no object
+    return drawn / 2 ** 32
   }
 
   private delay(): number {

@@ -4,7 +4,7 @@ import type { SimCluster, SimNode } from './cluster.ts'
 import { type Logged, type Oracle, Violation } from './oracle.ts'
 import type { Entry } from './script.ts'
 import { WITHIN_MS } from './walk-nf.ts'
-import { walkPacket } from './walk-packet.ts'
+import { CALLS_FIRST, walkPacket } from './walk-packet.ts'
 
 interface Multis {
   at(key: number): {
@@ -47,6 +47,11 @@ export class Operations {
   private readonly running = new Map<number, Doing>()
   private readonly open = new Map<number, Doing>()
 
+  /** How many have begun. */
+  get count(): number {
+    return this.ids
+  }
+
   constructor(cluster: SimCluster, oracle: Oracle) {
     this.cluster = cluster
     this.oracle = oracle
@@ -59,11 +64,12 @@ export class Operations {
 
   // ---- begin and end ----
 
-  private begin(process: number, f: string, actor: string, value: unknown = null): Doing {
+  /** Its argument is its own number, which is what it logs, if no other is named. */
+  private begin(process: number, f: string, actor: string, argument?: number | null): Doing {
     const doing = { id: ++this.ids, process, f, actor }
     this.oracle.begin(doing.id, `${f} ${actor}`)
     this.open.set(doing.id, doing)
-    this.tell(doing, 'invoke', value === undefined ? doing.id : value)
+    this.tell(doing, 'invoke', argument === undefined ? doing.id : argument)
     return doing
   }
 
@@ -149,10 +155,10 @@ export class Operations {
     const process = node.entered!.no
     const started = this.cluster.clock.now()
     if (act === 'singles.with') {
-      const doing = this.begin(process, 'with', actor, undefined)
+      const doing = this.begin(process, 'with', actor)
       this.track(doing, singles.with(key, this.turn(doing, x)))
     } else if (act === 'singles.ifPresent') {
-      const doing = this.begin(process, 'ifPresent', actor, undefined)
+      const doing = this.begin(process, 'ifPresent', actor)
       const turn = (s: Logged | undefined) => {
         if (s) oracle.turn(actor, s, doing.id)
         return s?.log.length
@@ -160,13 +166,13 @@ export class Operations {
       this.track(doing, singles.ifPresent(key, turn))
     } else if (act === 'singles.remove') {
       oracle.removing(actor)
-      const doing = this.begin(process, 'remove', actor)
+      const doing = this.begin(process, 'remove', actor, null)
       this.track(doing, singles.remove(key), (was) => oracle.removed(actor, was))
     } else if (act === 'singles.lookup') {
-      const doing = this.begin(process, 'lookup', actor)
+      const doing = this.begin(process, 'lookup', actor, null)
       this.track(doing, singles.lookup(key), (s) => oracle.read(actor, s, started))
     } else {
-      const doing = this.begin(process, 'stale', actor)
+      const doing = this.begin(process, 'stale', actor, null)
       this.track(doing, singles.at(key).size(), (s) =>
         oracle.read(actor, s, started - WITHIN_MS, node.id),
       )
@@ -197,14 +203,14 @@ export class Operations {
     const process = node.entered!.no
     const started = this.cluster.clock.now()
     if (act === 'multis.append') {
-      const doing = this.begin(process, 'append', actor, undefined)
+      const doing = this.begin(process, 'append', actor)
       this.track(doing, multis.at(key).append(actor, process, doing.id), () => {
         if (!oracle.wasDone(doing.id)) {
           throw new Violation('exactly once', `${doing.id} did not run`)
         }
       })
     } else if (act === 'multis.post') {
-      const doing = this.begin(process, 'post', actor, undefined)
+      const doing = this.begin(process, 'post', actor)
       this.running.set(doing.id, doing)
       multis.at(key).post({ actor, by: process, id: doing.id })
     } else if (act === 'sums.add') {
@@ -214,13 +220,13 @@ export class Operations {
       this.ended(doing, null)
     } else if (act === 'multis.remove') {
       oracle.removing(actor)
-      const doing = this.begin(process, 'remove', actor)
+      const doing = this.begin(process, 'remove', actor, null)
       this.track(doing, multis.remove(key), (was) => oracle.removed(actor, was))
     } else if (act === 'multis.lookup') {
-      const doing = this.begin(process, 'lookup', actor)
+      const doing = this.begin(process, 'lookup', actor, null)
       this.track(doing, multis.lookup(key), (s) => oracle.read(actor, s, started))
     } else {
-      const doing = this.begin(process, 'stale', actor)
+      const doing = this.begin(process, 'stale', actor, null)
       this.track(doing, multis.at(key).read(), (s) =>
         oracle.read(actor, s, started - WITHIN_MS, node.id),
       )
@@ -232,9 +238,9 @@ export class Operations {
     for (const way of ways) {
       const seq = (this.seqs[flow] ?? 0) + 1
       this.seqs[flow] = seq
-      const doing = this.begin(0, 'packet', `flows/${flow}`, undefined)
+      const doing = this.begin(0, 'packet', `flows/${flow}`)
       const { id } = doing
-      this.ids++
+      if (way === CALLS_FIRST) this.ids++
       this.running.set(id, doing)
       const { bytes, hash } = walkPacket({ flow, seq, id, way })
       this.cluster.send(bytes, undefined, flow, hash)

@@ -1,9 +1,10 @@
 import { Random } from '../../../loadgen/index.ts'
 import type { Faults } from './network.ts'
 import type { WalkSettings } from './settings.ts'
+import { WAYS } from './walk-packet.ts'
 
 /** What a walk does, by itself and to actors. */
-const ACTS = [
+export const ACTS = [
   'faults',
   'join',
   'leave',
@@ -57,6 +58,8 @@ export interface Script {
 
 /** Faults are cut into stretches, so that those that a violation does not need can be left out. */
 const FAULT_STRETCHES = 8
+/** What is together: within some round trips (ms). */
+const NEAR_MS = 6
 const NONE: readonly number[] = []
 
 export function scriptFor(settings: WalkSettings): Script {
@@ -80,16 +83,31 @@ class Drawing {
       return { batch: upTo(4), flips: upTo(4), every: random.unit() * 5 }
     })
     for (let i = 0; i < s.ops; i++) this.operation()
-    for (let i = 0; i < s.joins; i++) this.add('join')
-    for (let i = 0; i < s.leaves; i++) this.add('leave')
+    for (let i = 0; i < s.joins; i++) this.change('join')
+    for (let i = 0; i < s.leaves; i++) this.change('leave')
     for (let i = 0; i < s.crashes; i++) this.add('crash')
     for (let i = 0; i < s.pauses; i++) this.add('pause', 0, 10 + random.unit() * 200)
     entries.sort((a, b) => a.at - b.at)
     return { settings: s, sources, entries: [...this.faults(), ...entries].sort(byTime) }
   }
 
-  private add(act: Act, key = 0, x = 0, ways = NONE): void {
-    const at = this.random.unit() * this.s.spanMs
+  /** Joins and leaves come together as often as alone: views then follow each other before the last one settled. */
+  private change(act: Act): void {
+    const { random, s } = this
+    const near = random.unit() < 0.6
+    const at = near ? this.changedAt + random.unit() * NEAR_MS : random.unit() * s.spanMs
+    this.changedAt = Math.min(at, s.spanMs)
+    this.add(act, 0, 0, NONE, this.changedAt)
+  }
+  private changedAt = 0
+
+  private add(
+    act: Act,
+    key = 0,
+    x = 0,
+    ways = NONE,
+    at = this.random.unit() * this.s.spanMs,
+  ): void {
     const on = this.random.below(this.s.startInstances + this.s.joins)
     this.entries.push({ at, do: act, on, key, x, ways, faults: undefined })
   }
@@ -108,7 +126,7 @@ class Drawing {
     const key = random.below(s.keys)
     const r = random.unit()
     if (r < 0.4) {
-      const ways = Array.from({ length: 1 + random.below(3) }, () => random.below(4))
+      const ways = Array.from({ length: 1 + random.below(3) }, () => random.below(WAYS))
       this.add('packets', random.below(s.flows), 0, ways)
     } else if (r < 0.65) this.single(key)
     else this.multi(key)

@@ -26,6 +26,11 @@ export class Tally {
     this.sum(report)
   }
 
+  /** A run that has no figures of its own. */
+  addRun(): void {
+    this.seeds++
+  }
+
   private sum(from: Pick<WalkReport, 'messages' | 'faults' | 'transitions'>): void {
     for (const what of ['messages', 'faults', 'transitions'] as const) {
       const to = this[what]

@@ -10,7 +10,7 @@ import {
 } from '../../../actors/index.ts'
 import { defineNF, forward } from '../../../nf-apps/index.ts'
 import type { Oracle } from './oracle.ts'
-import { readWalkPacket } from './walk-packet.ts'
+import { CALLS_FIRST, readWalkPacket, SUSPENDED } from './walk-packet.ts'
 
 /** How long a stale value may be old in a walk (ms of virtual time). */
 export const WITHIN_MS = 20
@@ -94,13 +94,13 @@ export const walkNF = defineNF('walk', {
         oracle.turn(`flows/${flow}`, s, id)
         oracle.inOrder(`flows/${flow}`, 0, seq)
         hasRun(id, s.log.length)
-        if (way !== 2) return forward
+        if (way !== SUSPENDED) return forward
         return pause(seq % 7).then(() => {
           oracle.stillTurn(`flows/${flow}`, s, id)
           return forward
         })
       })
-    if (way !== 1) return turn()
+    if (way !== CALLS_FIRST) return turn()
     // Something else is waited for before the flow's turn: order must hold all the same.
     const actor = `multis/${flow % 3}`
     const ended = calls(id + 1, actor)

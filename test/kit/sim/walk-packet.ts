@@ -9,6 +9,11 @@ export interface WalkPacket {
   readonly way: number
 }
 
+/** Ways of a packet's handler: a call to another actor before its turn, a turn that is suspended; else its turn alone. */
+export const WAYS = 4
+export const CALLS_FIRST = 1
+export const SUSPENDED = 2
+
 const BYTES = 16
 
 interface Frame {

@@ -179,6 +179,7 @@ export class Walk {
       messages: cluster.messages(),
       faults: { ...cluster.network.seen, ...cluster.seen },
       transitions: {
+        calls: this.operations.count,
         turns: this.oracle.turns,
         reads: this.oracle.reads,
         views: bodies.reduce((most, b) => Math.max(most, b.member.view?.epoch ?? 0), 0),

@@ -1,0 +1,12 @@
+import { RehomeError } from '../../../bus/index.ts'
+import { Violation } from './oracle.ts'
+
+/** The invariant whose checker saw it, or the assertion in the code itself. */
+export function seenBy(error: unknown): string {
+  if (error instanceof Violation) return error.invariant
+  if (error instanceof RehomeError && error.code === 'timeout') return 'converges'
+  const what = error instanceof Error ? error.message : String(error)
+  // Thrown inside a method at its home, a violation comes back as the text of the caller's error.
+  const invariant = /^(one home|same state|exactly once|in order|bounded|nothing lost):/.exec(what)
+  return invariant?.[1] ?? `an assertion: ${what.replace(/\d+/g, 'n')}`
+}
