@@ -23,7 +23,7 @@ const SEEDS_A_JOB = 200
 /** A mix of so many walks that does not reach a message, fault or transition is a bad one. */
 const SEEDS_REACH_ALL = 1000
 /** How long a violation's script is made shorter (ms). */
-const SHRINK_MS = 20_000
+const PATIENCE = { ms: 20_000, now: () => performance.now() }
 
 function scriptOf(o: Options, seed: number): Script {
   if (o.script !== undefined) return readScript(o.script)
@@ -98,7 +98,7 @@ async function explain(o: Options, { seed, what }: { seed: number; what: string 
   if (o.script === undefined) say(`again: npm run sim -- --seed ${seed}${extra.join('')}`)
   if (o.nf !== undefined) return
   Error.stackTraceLimit = 0
-  const short = await inMacrotask(() => shrink(scriptOf(o, seed), mutantOf(o), SHRINK_MS))
+  const short = await inMacrotask(() => shrink(scriptOf(o, seed), mutantOf(o), PATIENCE))
   say(
     `the shortest script that was found; in a FILE, npm run sim -- --script FILE${extra[0]} plays it:`,
   )

@@ -17,7 +17,7 @@ import {
 const first = Number(process.env.REHOME_SEED ?? Date.now() % 2 ** 31)
 const WALKS = 2000
 /** Whatever the machine does besides (ms). */
-const TIME_MAX = 300_000
+const TIME_MAX = 600_000
 
 describe('random walks of the product under a virtual clock', () => {
   it(
@@ -58,14 +58,14 @@ describe('the script of a walk that breaks an invariant', () => {
   it('is made short, and is written and read again as it is', async () => {
     const whole = scriptFor(settingsFor(3))
     const { short, seen, again } = await inMacrotask(() => {
-      const found = shrink(whole, mutant, 20_000)
+      const found = shrink(whole, mutant, { ms: 20_000, now: () => performance.now() })
       const read = parseScript(textOf(found))
       return { short: found, seen: violationOf(whole, mutant), again: violationOf(read, mutant) }
     })
     expect(seen).toBe('one home')
     expect(again).toBe(seen)
     expect(short.entries.length).toBeLessThanOrEqual(6)
-    expect(parseScript(textOf(short))).toEqual(short)
+    expect(textOf(parseScript(textOf(short)))).toBe(textOf(short))
   })
 
   it('breaks none when no rule is left out', async () => {

@@ -16,12 +16,18 @@ export function violationOf(script: Script, mutant?: MutantOf): string | undefin
   }
 }
 
+/** How long is searched, by whose clock (ms). */
+export interface Patience {
+  readonly ms: number
+  readonly now: () => number
+}
+
 /**
- * The shortest script that was found within `ms` which violates what this one does: entries are left out in ever
+ * The shortest script that was found in time which violates what this one does: entries are left out in ever
  * smaller parts, faults among them, then instances, sources and what the entries say. From within a macrotask.
  */
-export function shrink(script: Script, mutant: MutantOf | undefined, ms: number): Script {
-  const search = new Search(script, mutant, ms)
+export function shrink(script: Script, mutant: MutantOf | undefined, patience: Patience): Script {
+  const search = new Search(script, mutant, patience)
   search.run()
   return search.best
 }
@@ -32,8 +38,11 @@ class Search {
   private readonly mutant: MutantOf | undefined
   private readonly end: number
 
-  constructor(script: Script, mutant: MutantOf | undefined, ms: number) {
-    this.end = performance.now() + ms
+  private readonly now: () => number
+
+  constructor(script: Script, mutant: MutantOf | undefined, { ms, now }: Patience) {
+    this.now = now
+    this.end = now() + ms
     this.mutant = mutant
     this.best = script
     this.kind = violationOf(script, mutant)
@@ -56,7 +65,7 @@ class Search {
     return 1000 * entries.length + said + settings.startInstances + sources.length
   }
   private get isOver(): boolean {
-    return performance.now() >= this.end
+    return this.now() >= this.end
   }
 
   private try(part: Partial<Script>): boolean {
