@@ -7,7 +7,7 @@ import { findNatsServer } from '../../bus/index.ts'
 import { type Break, breaks, Soak, type SoakReport } from './soak/index.ts'
 
 const USAGE =
-  'npm run soak -- [--minutes M] [--seed S] [--rate PACKETS/S] [--round SECONDS] [--kills] [--broken HOW] [--json]'
+  'npm run soak -- [--minutes M] [--seed S] [--rate PACKETS/S] [--round SECONDS] [--no-kills] [--broken HOW] [--json]'
 
 class Mistake extends Error {}
 
@@ -22,7 +22,7 @@ function options() {
         rate: text,
         round: text,
         broken: text,
-        kills: flag,
+        'no-kills': flag,
         json: flag,
       },
     })
@@ -31,7 +31,7 @@ function options() {
       seed: Math.floor(number('seed', values.seed ?? `${Date.now() % 1e6}`, 0, 2 ** 32 - 1)),
       rate: number('rate', values.rate ?? '1500', 1, 1e6),
       roundMs: 1000 * number('round', values.round ?? '10', 1, 600),
-      kills: values.kills,
+      kills: !values['no-kills'],
       broken: breakNamed(values.broken),
       json: values.json,
     }
@@ -69,11 +69,11 @@ function roundLine(r: SoakReport): string {
 }
 
 function summary(r: SoakReport): string {
-  const { joins, leaves, views, handoffs, rehomes } = r
+  const { joins, leaves, evicted, views, handoffs, rehomes } = r
   return [
     `${r.packets.toLocaleString('en')} packets in ${r.seconds.toFixed(0)} s, ${r.rounds} rounds, ${r.deadly} of them with deaths`,
     `checked: ${counts(r.figures)}`,
-    `scaling: ${counts({ joins, leaves, views, handoffs, rehomes })}`,
+    `scaling: ${counts({ joins, leaves, evicted, views, handoffs, rehomes })}`,
     `faults: ${counts(r.faults)}`,
     `memory of the largest instance when all is quiet: ${Math.min(...r.rssMb)} to ${Math.max(...r.rssMb)} MB`,
     r.violations.length === 0 ? 'no violation' : `${r.violations.length} violations`,

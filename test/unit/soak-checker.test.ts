@@ -21,7 +21,7 @@ function history(): Line[] {
   }
   type Begin = Extract<Line, { k: 'begin' }>
   const asked = (id: number, f: Begin['f'], actor: string, run: () => unknown) => {
-    lines.push({ k: 'begin', t: t(), id, f, actor })
+    lines.push({ k: 'begin', t: t(), id, by: 7, f, actor })
     const value = run() as null
     lines.push({ k: 'end', t: t(), id, by: 7, is: 'ok', value })
   }
@@ -110,7 +110,7 @@ it.each<[string, RegExp, Parameters<typeof wrongs>[0]]>([
     'a removal of nothing',
     /removed 1 times more/,
     (l) => {
-      l.push({ k: 'begin', t: 9_000, id: 91, f: 'remove', actor: 'multis/1' })
+      l.push({ k: 'begin', t: 9_000, id: 91, by: 7, f: 'remove', actor: 'multis/1' })
       l.push({ k: 'end', t: 9_010, id: 91, by: 7, is: 'ok', value: true })
     },
   ],
@@ -128,7 +128,7 @@ it.each<[string, RegExp, Parameters<typeof wrongs>[0]]>([
     (l, r) => {
       const { t, life, n, digest } = l.find(isTurn(1)) as Extract<Line, { k: 'turn' }>
       const at = (l.find(isEnd(3)) as { t: number }).t
-      l.push({ k: 'begin', t: at + 1, id: 90, f: 'read', actor: 'multis/1' })
+      l.push({ k: 'begin', t: at + 1, id: 90, by: 7, f: 'read', actor: 'multis/1' })
       l.push({ k: 'end', t: at + 2, id: 90, by: 7, is: 'ok', value: { life, n, digest } })
       Object.assign(r, { withinNs: at - t })
     },

@@ -7,7 +7,7 @@ import type { Wire } from './wire.ts'
 
 /** A cluster of processes on a server, and everything that a plan lets happen to them. */
 export class Harm {
-  readonly nodes: SoakNode[] = []
+  nodes: SoakNode[] = []
   readonly seen: Record<FaultKind, number>
   /** Processes that were killed or stopped for too long since `mourn` was last called, and when. */
   private killed = new Map<number, number>()
@@ -15,6 +15,8 @@ export class Harm {
   readonly surprises: string[] = []
   joins = 0
   leaves = 0
+  /** Instances that were taken for dead though no fault of the plan was so long. */
+  evicted = 0
   private readonly server: NatsServer
   private readonly sourceWire: Wire
   private readonly to: { port: number; cluster: string }
@@ -22,6 +24,7 @@ export class Harm {
   private serverBusy: Promise<void> = Promise.resolve()
   private made = 0
   private starting = 0
+  private refused = 0
   private closing = false
 
   constructor(server: NatsServer, sourceWire: Wire, to: { port: number; cluster: string }) {
@@ -53,13 +56,24 @@ export class Harm {
     if (node) node.state = 'joining'
     else {
       this.starting++
-      const started = SoakNode.start(`i${++this.made}`, this.to, (one) => this.dead(one))
-      node = await started.finally(() => this.starting--)
+      node = await this.start().finally(() => this.starting--)
+      if (!node) return
       node.state = 'joining'
       this.nodes.push(node)
     }
     this.joins++
     await this.expected(`${node.id} joins`, node.join())
+  }
+
+  /** Undefined if there was no server to be had just then: who starts an instance is told so, and may do it again. */
+  private async start(): Promise<SoakNode | undefined> {
+    const before = this.refused
+    try {
+      return await SoakNode.start(`i${++this.made}`, this.to, (one) => this.dead(one))
+    } catch (error) {
+      if (this.refused > before) return undefined
+      throw error
+    }
   }
 
   private async expected(what: string, work: Promise<void>): Promise<void> {
@@ -72,8 +86,18 @@ export class Harm {
   }
 
   private dead(node: SoakNode): void {
-    this.nodes.splice(this.nodes.indexOf(node), 1)
+    this.nodes = this.nodes.filter((one) => one !== node)
+    if (NO_SERVER.test(node.said)) {
+      this.refused++
+      return
+    }
     if (this.closing || this.killed.has(node.pid)) return
+    if (SILENT.test(node.said)) {
+      // Faults that met, or a machine that is loaded: the others had to take it for dead.
+      this.evicted++
+      this.killed.set(node.pid, now())
+      return
+    }
     const { exitCode, signalCode } = node.child
     this.surprises.push(`${node.id} has ended (${signalCode ?? exitCode}): ${node.said}`)
   }
@@ -143,9 +167,10 @@ export class Harm {
     return this.serverBusy
   }
 
-  /** All that was begun is over, and enough instances are there. */
+  /** All that was begun is over, those that were taken for dead have ended, and enough instances are there. */
   async settled(): Promise<void> {
     while (this.underWay.size > 0) await Promise.all(this.underWay)
+    while (this.nodes.some((node) => this.killed.has(node.pid))) await delay(20)
     if (this.active.length === 0) await this.scaleTo(Math.min(2, INSTANCES_MAX))
   }
 
@@ -161,3 +186,7 @@ export class Harm {
     await Promise.all(this.nodes.map((node) => node.end()))
   }
 }
+
+/** What an instance says that finds itself taken out. */
+const SILENT = /silent for too long/
+const NO_SERVER = /no NATS server answers/

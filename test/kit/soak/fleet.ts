@@ -46,12 +46,13 @@ export class SoakNode {
     const node = new SoakNode(id, child, wire)
     const kill = () => void child.kill('SIGKILL')
     process.once('exit', kill)
-    child.once('exit', () => {
+    // All that it has said is there by then.
+    child.once('close', () => {
       process.off('exit', kill)
       node.state = 'dead'
       wire.close()
-      for (const hear of node.waiting.splice(0)) hear({ is: 'failed', why: 'dead', exitCode: 1 })
       onDead(node)
+      for (const hear of node.waiting.splice(0)) hear({ is: 'failed', why: 'dead', exitCode: 1 })
     })
     await node.hears('ready')
     return node

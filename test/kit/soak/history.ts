@@ -28,6 +28,8 @@ export interface BeginLine {
   readonly k: 'begin'
   readonly t: number
   readonly id: number
+  /** The process that asks. */
+  readonly by: number
   readonly f: Operation
   readonly actor: string
 }

@@ -52,7 +52,7 @@ export const INSTANCES_MAX = 4
 /** What a round is to be: of the seed and the round's number alone, so that a seed's soak can be had again. */
 export function planRound(seed: number, round: number, ms: number, kills: boolean): RoundPlan {
   const random = new Random(seed * 1009 + round)
-  const deadly = kills && random.unit() < 0.5
+  const deadly = kills && round % 3 !== 2
   const kinds = faultKinds.filter((k) => deadly || !DEADLY.has(k))
   const drawn = kinds.flatMap((kind) => new Array<FaultKind>(WEIGHTS[kind]).fill(kind))
   const faults: FaultPlan[] = []

@@ -121,7 +121,7 @@ function tracked(
   id: number,
   work: () => MaybePromise<unknown>,
 ): MaybePromise<void> {
-  write({ k: 'begin', t: now(), id, f, actor })
+  write({ k: 'begin', t: now(), id, by: process.pid, f, actor })
   const ok = (value: unknown) => {
     let told = (value ?? null) as Version | boolean | null
     if (broken === 'old' && f === 'read') {

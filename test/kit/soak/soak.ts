@@ -48,6 +48,8 @@ export interface SoakReport {
   faults: Readonly<Record<FaultKind, number>>
   joins: number
   leaves: number
+  /** Instances that were taken for dead though no fault of the plan was so long. */
+  evicted: number
   views: number
   /** As far as instances that are gone have told. */
   rehomes: number
@@ -265,6 +267,7 @@ export class Soak {
     report.faults = { ...harm.seen }
     report.joins = harm.joins
     report.leaves = harm.leaves
+    report.evicted = harm.evicted
     report.views = this.entered.membership.view?.epoch ?? 0
     report.rehomes = told.reduce((n, r) => n + r.rehomedIn, 0)
     report.handoffs = told.reduce((n, r) => n + r.handoffs, 0)
@@ -335,6 +338,7 @@ function emptyReport(seed: number, settings: SoakReport['settings']): SoakReport
     },
     joins: 0,
     leaves: 0,
+    evicted: 0,
     views: 0,
     rehomes: 0,
     handoffs: 0,
