@@ -20,21 +20,28 @@ function soak(...args: string[]): Promise<Ended> {
   })
 }
 
-describe.runIf(findNatsServer())('a soak', () => {
-  it('finds nothing wrong under connections cut, servers restarted, instances stopped', async () => {
-    const seed = String(Date.now() % 1e6)
-    const { code, stdout, stderr } = await soak('--minutes', '0.1', '--seed', seed)
-    console.log(stdout)
-    expect(stderr, `seed ${seed}`).toBe('')
-    expect(code).toBe(0)
-    expect(stdout).toMatch(/^faults: .*cut [1-9]/m)
-    expect(stdout).toMatch(/ [1-9][\d,]* rehomes, .* no violation$/m)
-  })
+/** Some 15 s on a machine that is free; converging is given 45 s more before it is a violation. */
+const SOAK_MS_MAX = 120_000
 
-  it('sees a workload that makes one post in fifty twice', async () => {
-    const { code, stderr } = await soak('--minutes', '0.03', '--seed', '1', '--broken', 'twice')
-    expect(stderr).toMatch(/^exactly once: \d+ ran twice/m)
-    expect(stderr).toMatch(/npm run soak -- --seed 1 --broken twice/)
-    expect(code).toBe(1)
-  })
-})
+describe.runIf(findNatsServer())(
+  'a soak',
+  () => {
+    it('finds nothing wrong under connections cut, servers restarted, instances stopped and killed', async () => {
+      const seed = String(Date.now() % 1e6)
+      const { code, stdout, stderr } = await soak('--minutes', '0.1', '--seed', seed)
+      console.log(stdout)
+      expect(stderr, `seed ${seed}`).toBe('')
+      expect(code).toBe(0)
+      expect(stdout).toMatch(/^faults: .* [1-9]/m)
+      expect(stdout).toMatch(/operations [1-9].* no violation$/m)
+    })
+
+    it('sees a workload that makes one post in fifty twice', async () => {
+      const { code, stderr } = await soak('--minutes', '0.03', '--seed', '1', '--broken', 'twice')
+      expect(stderr).toMatch(/^exactly once: \d+ ran twice/m)
+      expect(stderr).toMatch(/npm run soak -- --seed 1 --broken twice/)
+      expect(code).toBe(1)
+    })
+  },
+  SOAK_MS_MAX,
+)

@@ -68,6 +68,9 @@ function roundLine(r: SoakReport): string {
   return `${at}: ${counts({ operations, turns })}, ${rest}, ${found}`
 }
 
+const spread = (of: number[]) =>
+  of.length === 0 ? 'none seen' : `${Math.min(...of)} to ${Math.max(...of)}`
+
 function summary(r: SoakReport): string {
   const { joins, leaves, evicted, views, handoffs, rehomes } = r
   return [
@@ -75,7 +78,7 @@ function summary(r: SoakReport): string {
     `checked: ${counts(r.figures)}`,
     `scaling: ${counts({ joins, leaves, evicted, views, handoffs, rehomes })}`,
     `faults: ${counts(r.faults)}`,
-    `memory of the largest instance when all is quiet: ${Math.min(...r.rssMb)} to ${Math.max(...r.rssMb)} MB`,
+    `memory of the largest instance when all is quiet, by rounds: ${spread(r.rssMb)} MB`,
     r.violations.length === 0 ? 'no violation' : `${r.violations.length} violations`,
     '',
   ].join('\n')

@@ -114,13 +114,14 @@ export class Harm {
   private async happen({ kind, whom, much }: FaultPlan): Promise<void> {
     const { active } = this
     const node = active[Math.floor(whom * active.length)]
-    if (!node) return
+    // One is left to go on.
+    if (!node || (kind === 'kill' && active.length < 2)) return
     this.seen[kind]++
     if (kind === 'scale') await this.scaleTo(much, whom)
     else if (kind === 'cut') this.wireOf(node, whom).cut()
     else if (kind === 'cut all') for (const wire of this.wires) wire.cut()
     else if (kind === 'hold') await this.hold(this.wireOf(node, whom), much)
-    else if (kind === 'kill') this.kill(node)
+    else if (kind === 'kill') this.killed.set(node.pid, node.kill())
     else if (kind === 'pause') await this.pause(node, much)
     else if (kind === 'long pause') {
       this.killed.set(node.pid, now())
@@ -145,11 +146,6 @@ export class Harm {
     await delay(ms)
     node.resume()
   }
-  private kill(node: SoakNode): void {
-    // One is left to go on.
-    if (this.active.length > 1) this.killed.set(node.pid, node.kill())
-  }
-
   private harmServer(kind: FaultKind, ms: number): Promise<void> {
     const { server } = this
     this.serverBusy = this.serverBusy.then(async () => {
@@ -168,9 +164,12 @@ export class Harm {
   }
 
   /** All that was begun is over, those that were taken for dead have ended, and enough instances are there. */
-  async settled(): Promise<void> {
+  async settled(isMember: (id: string) => boolean): Promise<void> {
     while (this.underWay.size > 0) await Promise.all(this.underWay)
-    while (this.nodes.some((node) => this.killed.has(node.pid))) await delay(20)
+    // Who was stopped for long may have been lucky: nobody accuses while the bus is away.
+    const isDoomed = (node: SoakNode) =>
+      this.killed.has(node.pid) && node.state === 'in' && !isMember(node.id)
+    while (this.nodes.some(isDoomed)) await delay(20)
     if (this.active.length === 0) await this.scaleTo(Math.min(2, INSTANCES_MAX))
   }
 

@@ -173,7 +173,8 @@ export class Soak {
     const source = this.entered.body
     let at = 'the faults end'
     const work = async () => {
-      await this.harm.settled()
+      const { membership } = this.entered
+      await this.harm.settled((id) => membership.view?.members.some((m) => m.id === id) === true)
       at = 'every packet has its verdict'
       await this.traffic.drained()
       at = 'every effect is in'
