@@ -15,7 +15,10 @@ const PART = 'REHOME_SIM_PART'
 /** Which part of the seeds this process is to run, if it was started by `inParts`. */
 export function partOf(): { part: number; of: number } | undefined {
   const [part, of] = (process.env[PART] ?? '').split('/').map(Number)
-  return part === undefined || of === undefined ? undefined : { part, of }
+  if (part === undefined || of === undefined) return undefined
+  // Nobody waits for the rest when the one that started us is gone.
+  process.once('disconnect', () => process.exit())
+  return { part, of }
 }
 
 /** What a process that was started by `inParts` found. */
