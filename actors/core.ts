@@ -32,9 +32,6 @@ export interface SpaceStats {
   untetherApplied: number
   /** Updates that were lost with the instance that had them. */
   untetherLost: number
-  /** Members taken out by this one because they were silent, and the actors that they last said they had. */
-  membersLost: number
-  actorsLost: number
   rejected: number
   expired: number
 }
@@ -89,8 +86,6 @@ export class Core {
     untetherMerged: 0,
     untetherApplied: 0,
     untetherLost: 0,
-    membersLost: 0,
-    actorsLost: 0,
     rejected: 0,
     expired: 0,
   }

@@ -114,11 +114,6 @@ function heartbeats(
   failed: (error: unknown) => void,
 ): Pulse {
   let evicting = false
-  const evict = async (silent: MemberNo, actors: number) => {
-    if (!(await membership.evict(silent, () => pulse.isSilent(silent)))) return
-    member.space.stats.membersLost++
-    member.space.stats.actorsLost += actors
-  }
   const pulse = new Pulse({
     self,
     clock,
@@ -127,7 +122,8 @@ function heartbeats(
     onSilent: (silent, actors) => {
       if (evicting) return
       evicting = true
-      evict(silent, actors)
+      membership
+        .evict(silent, actors, () => pulse.isSilent(silent))
         .catch(failed)
         .finally(() => {
           evicting = false

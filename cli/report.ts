@@ -1,4 +1,3 @@
-import type { SpaceStats } from '../actors/index.ts'
 import type { InstanceReport } from './instance.ts'
 import type { LiveFigures } from './live-input.ts'
 
@@ -66,7 +65,7 @@ export function runReport(
     RunReport,
     'nf' | 'bus' | 'model' | 'placement' | 'epochs' | 'dropped' | 'latencyUs'
   > & {
-    sourceStats: Pick<SpaceStats, 'membersLost' | 'actorsLost'>
+    died: { members: number; actors: number }
   },
   packets: number,
   seconds: number,
@@ -84,7 +83,7 @@ export function runReport(
       errors,
     }),
   )
-  const { nf, bus, model, placement, dropped, epochs, latencyUs, sourceStats } = head
+  const { nf, bus, model, placement, dropped, epochs, latencyUs, died } = head
   return {
     nf,
     bus,
@@ -106,8 +105,8 @@ export function runReport(
     errors: sum(reports, 'errors'),
     notes: [],
     lost: {
-      instances: sum(reports, 'membersLost') + sourceStats.membersLost,
-      actors: sum(reports, 'actorsLost') + sourceStats.actorsLost,
+      instances: died.members,
+      actors: died.actors,
       updates: sum(reports, 'untetherLost'),
     },
   }

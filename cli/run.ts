@@ -24,7 +24,7 @@ import {
   spool,
 } from '../loadgen/index.ts'
 import type { NF, OptionValues } from '../nf-apps/index.ts'
-import { SLOT_BITS } from '../placement/index.ts'
+import { noCrash, SLOT_BITS } from '../placement/index.ts'
 import type { Entered } from './enter.ts'
 import { type FeedPorts, feed } from './feed.ts'
 import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
@@ -376,7 +376,7 @@ async function conclude(
     dropped: source.steerer.lost + source.steerer.outstanding,
     epochs: entered.membership.view?.epoch ?? 0,
     latencyUs: latency.summary(),
-    sourceStats: source.member.space.stats,
+    died: entered.membership.view?.crash ?? noCrash,
   }
   const report = runReport(head, sent, seconds, all)
   return { report: { ...report, notes: await source.notes(env) }, lines }

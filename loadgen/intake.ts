@@ -219,7 +219,6 @@ export class Intake {
     const { hash } = entry.packet
     this.suspendedCount--
     this.done(entry, verdict)
-    this.countUnsettled(entry, -1)
     const flow = this.suspended.get(hash)!
     this.suspended.delete(hash)
     for (let i = 0; i < flow.behind.length; i++) {
@@ -234,6 +233,8 @@ export class Intake {
       this.countUnsettled(next, -1)
       this.pool.push(next)
     }
+    // Last: a MARK that waited for this one lets packets run that come behind all of these.
+    this.countUnsettled(entry, -1)
     this.pool.push(entry)
     this.o.wake()
   }

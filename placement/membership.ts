@@ -123,15 +123,14 @@ export class Membership {
     await this.change('leave', (view) => view && withLeaving(view, this.me, this.settled))
   }
 
-  /** Takes a member out that has crashed, unless it shows a sign of life first. True: it was this call that did. */
-  async evict(no: MemberNo, stillSilent: () => boolean): Promise<boolean> {
+  /** Takes out a member that has crashed, with so many actors, unless it shows a sign of life first. */
+  async evict(no: MemberNo, actors: number, stillSilent: () => boolean): Promise<void> {
     let written = false
     await this.change('evict', (view) => {
       written = view?.memberOf(no) !== undefined && stillSilent()
-      return written && view ? withoutCrashed(view, no, this.settled) : undefined
+      return written && view ? withoutCrashed(view, no, actors, this.settled) : undefined
     })
     if (written) await this.ports.register.remove(SETTLED + no).catch((e) => this.report(e))
-    return written
   }
 
   /**

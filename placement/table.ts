@@ -81,12 +81,22 @@ export function without(view: View, no: MemberNo, settled: Settled): View | unde
 
 /**
  * Takes out a member that crashed. Its tokens are lost: each of its slots gets a new owner that is its own holder, and so
- * are the owners that still had to PULL from it. The view says that there was a crash, and who was there.
+ * are the owners that still had to PULL from it. The view says that there was a crash, who was there, and what it took.
  */
-export function withoutCrashed(view: View, no: MemberNo, settled: Settled): View | undefined {
+export function withoutCrashed(
+  view: View,
+  no: MemberNo,
+  actors: number,
+  settled: Settled,
+): View | undefined {
   if (!view.memberOf(no)) return undefined
   const members = view.members.filter((m) => m.no !== no)
-  const crash = { epoch: view.epoch + 1, below: view.nextNo }
+  const crash: Crash = {
+    epoch: view.epoch + 1,
+    below: view.nextNo,
+    members: view.crash.members + 1,
+    actors: Math.min(view.crash.actors + actors, 0xffffffff),
+  }
   return follow(view, members, view.nextNo, settled, crash)
 }
 
@@ -159,7 +169,7 @@ function follow(
   const takers = pickTakers(shares, slots.length)
   // Slots that had no owner for a while: a leaver that stayed on may still have actors of theirs.
   const late = view.owner.includes(0) && view.members.some((m) => m.role === 'instance')
-  const told = late && takers.length > 0 ? { epoch, below: nextNo } : crash
+  const told = late && takers.length > 0 ? { ...crash, epoch, below: nextNo } : crash
   for (let i = 0; i < slots.length; i++) {
     const s = slots[i]!
     holder[s] = owner[s] === 0 ? takers[i]! : owner[s]!

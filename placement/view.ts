@@ -47,8 +47,11 @@ export interface Crash {
   readonly epoch: number
   /** Members with lower numbers were there. */
   readonly below: MemberNo
+  /** Members that have died since the cluster began, and the actors that they had by their last heartbeats. */
+  readonly members: number
+  readonly actors: number
 }
-export const noCrash: Crash = { epoch: 0, below: 0 }
+export const noCrash: Crash = { epoch: 0, below: 0, members: 0, actors: 0 }
 
 /** Members in one view, gone ones not counted: with the longest names a view stays below NATS's 1 MB. */
 export const MEMBERS_MAX = 4096
@@ -126,6 +129,8 @@ export function encodeView(view: ViewParts): Uint8Array {
   putVar(w, view.nextNo)
   putVar(w, view.crash.epoch)
   putVar(w, view.crash.below)
+  putVar(w, view.crash.members)
+  putVar(w, view.crash.actors)
   putMembers(w, view.members)
   putOwners(w, view.owner, view.since)
   putHolders(w, view.owner, view.holder)
@@ -146,7 +151,7 @@ export function decodeView(bytes: Uint8Array): View {
   const slotBits = r.u8()
   if (slotBits > SLOT_BITS) bad(`has ${slotBits} slot bits`)
   const nextNo = getVar(r)
-  const crash = { epoch: getVar(r), below: getVar(r) }
+  const crash = { epoch: getVar(r), below: getVar(r), members: getVar(r), actors: getVar(r) }
   const members = getMembers(r)
   const { owner, since } = getOwners(r, 1 << slotBits)
   const holder = getHolders(r, owner)

@@ -53,6 +53,11 @@ export class Running {
     })
   }
 
+  /** All that it has printed so far. */
+  get said(): string {
+    return this.out + this.err
+  }
+
   /** Standard output has come to show it. */
   async shows(what: RegExp): Promise<void> {
     await until(`${what} in ${this.out}${this.err}`, () => {

@@ -136,7 +136,7 @@ class Person {
     const notice = () => {
       const finder = world.people.find((p) => p.alive && p.membership.no > 0)
       if (!finder) return this.later(notice)
-      const removed = finder.membership.evict(membership.no, () => true)
+      const removed = finder.membership.evict(membership.no, 0, () => true)
       const done = () => {
         this.done = true
       }

@@ -9,6 +9,7 @@ import {
   movesDue,
   type Role,
   rebalanced,
+  type Settled,
   type View,
   withLeaving,
   withMember,
@@ -131,7 +132,8 @@ class Cluster {
     const last = this.view.activeInstances().length === 0
     if (person.alive && !(member.state === 'leaving' && (idle || last))) return false
     const settled = this.known(stale)
-    const next = person.alive ? without : withoutCrashed
+    const crashed = (v: View, n: MemberNo, s: Settled) => withoutCrashed(v, n, 1, s)
+    const next = person.alive ? without : crashed
     this.follow(next(this.view, no, settled), settled)
     this.crash(no)
     return true

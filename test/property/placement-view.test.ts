@@ -39,7 +39,7 @@ const anyView = fc
       slotBits,
       members: list,
       nextNo: no + gap,
-      crash: { epoch: Math.floor(epoch / 2), below: no },
+      crash: { epoch: Math.floor(epoch / 2), below: no, members: gap, actors: epoch },
       owner: Uint32Array.from(slots, ([o]) => pick(o)),
       holder: Uint32Array.from(slots, ([o, h]) => pick(h % 3 ? o : h)),
       since: Uint32Array.from(slots, ([, , part]) => Math.floor(part * epoch)),

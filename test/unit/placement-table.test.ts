@@ -114,9 +114,9 @@ describe('the slot table', () => {
   it('makes the survivors holders of what a crash has taken', () => {
     const two = withMember(firstView(info('a'), 3), info('b'), new Map([[1, 1]]))
     // 1 crashes before 2 has pulled anything from it.
-    const one = withoutCrashed(two, 1, nobody)!
+    const one = withoutCrashed(two, 1, 7, nobody)!
     expect(two.crash).toEqual(noCrash)
-    expect(one.crash).toEqual({ epoch: 3, below: 3 })
+    expect(one.crash).toEqual({ epoch: 3, below: 3, members: 1, actors: 7 })
     expect(list(one.owner)).toEqual(Array(8).fill(2))
     expect(list(one.holder)).toEqual(Array(8).fill(2))
     expect(list(one.since)).toEqual([3, 2, 3, 2, 3, 2, 3, 2])
