@@ -5,6 +5,7 @@ import {
   type ActorType,
   AFFAIR,
   ENTRY,
+  HASH,
   HOME,
   type Inside,
   method,
@@ -36,12 +37,13 @@ export const placementMutants: readonly MutantOf[] = [
     rule: '2: authority follows the token, not the view',
     race: 'the new owner decides from an empty directory while the old one still holds the token',
     leaveOut: ({ slots }) =>
-      replace(slots, 'adopt', (original: (view: View) => void) => (view) => {
-        original(view)
+      replace(slots, 'adopt', (original: (view: View) => boolean) => (view) => {
+        const fresh = original(view)
         slots.state.forEach((state, slot) => {
           if (state === DUE) slots.state[slot] = HELD
         })
         Reflect.set(slots, 'due', 0)
+        return fresh
       }),
   },
   {
@@ -49,9 +51,10 @@ export const placementMutants: readonly MutantOf[] = [
     rule: '2: a view moves only slots whose owner has reported holding them',
     race: 'slot 0→1→2: 1 never had the token that 2 pulls from it',
     leaveOut: ({ slots }) => {
-      replace(slots, 'adopt', (original: (view: View) => void) => (view) => {
-        original(view)
+      replace(slots, 'adopt', (original: (view: View) => boolean) => (view) => {
+        const fresh = original(view)
         slots.onSettled(view.epoch)
+        return fresh
       })
     },
   },
@@ -146,18 +149,10 @@ function onOwnAcquire(
   })
 }
 
-function answerEarlyTransfers({ homes, core }: Inside): void {
+function answerEarlyTransfers({ homes }: Inside): void {
   const gone = method<[ActorType, number, Transfer], void>(homes, 'sendGone')
-  let about: { type: ActorType; hash: number } | undefined
-  replace(homes, 'onTransfer', (original: (r: ByteReader) => void) => (r) => {
-    const start = r.pos
-    about = { type: core.type(r), hash: r.u32() }
-    r.pos = start
-    original(r)
-  })
-  replace(part(homes, 'heldTransfers'), 'set', () => (_id: number, transfer: Transfer) => {
-    if (about) gone(about.type, about.hash, transfer)
-    return undefined
+  replace(homes, 'hold', () => (type: ActorType, row: number, order: Transfer) => {
+    gone(type, type.table.get(row, HASH), order)
   })
 }
 
