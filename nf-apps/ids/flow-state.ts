@@ -43,8 +43,8 @@ const TCP_TIMEOUT_US = 600 * SECOND_US
 const OTHER_TIMEOUT_US = 300 * SECOND_US
 const NEW_TCP_TIMEOUT_US = 60 * SECOND_US
 const NEW_TIMEOUT_US = 30 * SECOND_US
-/** A flow that holds bytes not inspected waits this long for its end to be told, a hundred minutes. */
-const PENDING_TIMEOUT_US = 6000 * SECOND_US
+/** A flow that holds bytes not inspected waits a day for its end to be told, which its next packet does or the run's. */
+const PENDING_TIMEOUT_US = 86_400 * SECOND_US
 
 /** Packet time from which on the flow's next packet begins a new one. */
 export function endsAtUs(f: FlowState): number {
