@@ -41,8 +41,8 @@ export interface FuzzReport {
 
 /** Inputs between two breaths: what was begun goes on, and others get the processor. */
 const BREATH = 256
-/** No input of some kilobytes may take so long on a machine however loaded (ms). */
-const HANG_MS = 5_000
+/** No input of some kilobytes may take so long, also where others have the processor meanwhile (ms). */
+const HANG_MS = 30_000
 /** Nothing that a block leaves behind may make a process larger than this (MB). */
 const HEAP_MB_MAX = 1_500
 

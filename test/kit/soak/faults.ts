@@ -165,7 +165,11 @@ export class Harm {
 
   /** All that was begun is over, those that were taken for dead have ended, and enough instances are there. */
   async settled(isMember: (id: string) => boolean): Promise<void> {
-    while (this.underWay.size > 0) await Promise.all(this.underWay)
+    while (this.underWay.size > 0) {
+      // A leaver that is alone has nobody to give its slots to.
+      if (this.active.length + this.starting === 0) await this.scaleTo(1)
+      await Promise.race([Promise.all(this.underWay), delay(100)])
+    }
     // Who was stopped for long may have been lucky: nobody accuses while the bus is away.
     const isDoomed = (node: SoakNode) =>
       this.killed.has(node.pid) && node.state === 'in' && !isMember(node.id)
