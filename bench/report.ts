@@ -46,6 +46,10 @@ function throughput(told: Told): Picture | undefined {
     y: 'thousand packets per second',
     groups: rows.map(subject),
     series,
+    marks: {
+      name: 'goal for shared: 0.95 (spread), 0.98 (aligned) of local-only',
+      values: rows.map((row, i) => series[1]!.values[i]! * (row.goal?.least ?? 1)),
+    },
   })
   const says =
     'Medians of paired rounds, one after the other on one machine. “Spread”: half of the first state accesses are remote; “aligned”: keys lie where their packets go. Goals: shared at least 0.95 (spread) and 0.98 (aligned) of local-only, and three times remote-only.'
@@ -80,6 +84,7 @@ function scaleOuts(told: Told): Picture[] {
       x: 'ms from the begin of the scale-out; windows of 10 ms',
       log: true,
       series,
+      goals: row.goal ? [{ at: goalOf(series), text: 'goal: 100 × shared’s median' }] : [],
     })
     const last = i === rows.length - 1
     const file = last ? 'latency-over-scale-out.svg' : `latency-over-scale-out-${i + 1}.svg`
@@ -87,6 +92,14 @@ function scaleOuts(told: Told): Picture[] {
       'The same load and flows. stop-and-sync keeps the packets of all flows that move until all their state has; shared moves state on first access. A gap: no packet had its verdict in that window. Both instances share one thread.'
     return { file, svg, says }
   })
+}
+
+/** A hundred times the median of shared's windows. */
+function goalOf(
+  series: readonly { name: string; points: readonly (readonly [number, number])[] }[],
+) {
+  const shared = series.find((s) => s.name === 'shared, median')
+  return 100 * median((shared?.points ?? []).map(([, y]) => y))
 }
 
 function cpu(told: Told): Picture | undefined {
@@ -102,6 +115,8 @@ function cpu(told: Told): Picture | undefined {
   return { file: 'cpu-by-model.svg', svg, says }
 }
 
+const GOAL = 'goal for the instance'
+
 /** Rows that say at how many flows they were measured, with the arms that ran there. */
 function curves(told: Told, bench: string): Picture[] {
   const points = new Map<string, [number, number][]>()
@@ -116,6 +131,10 @@ function curves(told: Told, bench: string): Picture[] {
       if (curve) curve.push([flows, ns])
       else points.set(arm, [[flows, ns]])
     }
+    const loop = row.samples?.['bare loop']
+    if (!(flows > 0) || !loop || !row.goal?.least) continue
+    const goal: [number, number] = [flows, wallNs(loop) / row.goal.least]
+    points.set(GOAL, [...(points.get(GOAL) ?? []), goal])
   }
   const series = [...points].map(([name, all]) => ({ name, points: all }))
   if (!series.some((s) => s.points.length > 1)) return []

@@ -15,6 +15,8 @@ export interface Bars extends Common {
   readonly groups: readonly string[]
   /** A bar of each series in each group; NaN: none. */
   readonly series: readonly { readonly name: string; readonly values: readonly number[] }[]
+  /** A goal of each group's own. */
+  readonly marks?: { readonly name: string; readonly values: readonly number[] }
 }
 export interface Lines extends Common {
   readonly x: string
@@ -34,6 +36,8 @@ const BOTTOM = 62
 const COLOURS = ['#1f6f8b', '#e07a1f', '#7a4fa3', '#4c8c3f', '#b5343c', '#666666']
 const INK = '#222222'
 const GRID = '#dddddd'
+/** Of goals alone. */
+const RED = '#c00000'
 
 type Scale = (value: number) => number
 
@@ -53,11 +57,16 @@ export function bars(b: Bars): string {
       const label = text(x + bar / 2 - 1, y - 5, figure(value), { size: 11, anchor: 'middle' })
       return `<rect x="${n(x)}" y="${n(y)}" width="${n(bar - 2)}" height="${n(floor - y)}" fill="${COLOURS[i]}"/>${label}`
     })
+    const mark = b.marks
+      ? dashed(start - 4, start + wide * 0.78 + 2, scale(b.marks.values[g]!))
+      : ''
     const name = text(LEFT + (g + 0.5) * wide, floor + 20, group, { size: 13, anchor: 'middle' })
-    return [...drawn, name]
+    return [...drawn, mark, name]
   })
-  const names = b.series.map((s) => s.name)
-  return frame(b, names, [grid(ticks, scale), ...parts, goalLines(b.goals, scale), floorLine()])
+  const names = [...b.series.map((s) => s.name), ...(b.marks ? [b.marks.name] : [])]
+  const inside = [grid(ticks, scale), ...parts, goalLines(b.goals, scale), floorLine()]
+  const colourAt = (name: string, i: number) => (name === b.marks?.name ? RED : COLOURS[i]!)
+  return frame(b, names, inside, colourAt)
 }
 
 export function lines(l: Lines): string {
@@ -77,6 +86,7 @@ export function lines(l: Lines): string {
     const d = points.map(([x, y], at) => `${at ? 'L' : 'M'}${n(scaleX(x))} ${n(scale(y))}`)
     const dash = s.name.includes('99th') ? ' stroke-dasharray="3 3"' : ''
     const width = dash ? 1.2 : 2.2
+    if (points.length === 0) return ''
     return `<path d="${d.join('')}" fill="none" stroke="${colour(s.name, i, l)}" stroke-width="${width}"${dash}/>`
   })
   const label = text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, l.x, { size: 13, anchor: 'middle' })
@@ -89,6 +99,7 @@ export function lines(l: Lines): string {
 
 /** A percentile's line has its model's colour. */
 function colour(name: string, i: number, l: Lines): string {
+  if (name.startsWith('goal')) return RED
   const model = name.split(',')[0]!
   const models = [...new Set(l.series.map((s) => s.name.split(',')[0]!))]
   return COLOURS[models.length < l.series.length ? models.indexOf(model) : i]!
@@ -146,11 +157,14 @@ function grid(ticks: readonly number[], scale: Scale): string {
 function goalLines(goals: readonly Goal[] | undefined, scale: Scale): string {
   return (goals ?? [])
     .map(({ at, text: what }) => {
-      const y = n(scale(at))
-      const line = `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y}" y2="${y}" stroke="#c00000" stroke-width="1.5" stroke-dasharray="7 4"/>`
-      return line + text(WIDTH - RIGHT - 4, scale(at) - 5, what, { anchor: 'end', fill: '#c00000' })
+      const line = dashed(LEFT, WIDTH - RIGHT, scale(at))
+      return line + text(WIDTH - RIGHT - 4, scale(at) - 5, what, { anchor: 'end', fill: RED })
     })
     .join('')
+}
+
+function dashed(from: number, to: number, y: number): string {
+  return `<line x1="${n(from)}" x2="${n(to)}" y1="${n(y)}" y2="${n(y)}" stroke="${RED}" stroke-width="1.5" stroke-dasharray="6 4"/>`
 }
 
 function floorLine(): string {
@@ -168,7 +182,7 @@ function frame(
   const legend = names.map((name, i) => {
     const box = `<rect x="${n(x)}" y="44" width="13" height="13" fill="${colourOf(name, i)}"${name.includes('99th') ? ' opacity="0.45"' : ''}/>`
     const at = x + 19
-    x = at + name.length * 7.2 + 22
+    x = at + name.length * 7 + 15
     return box + text(at, 55, name, { size: 13 })
   })
   const middle = (TOP + HEIGHT - BOTTOM) / 2
