@@ -69,6 +69,7 @@ export class Homes {
     const { core } = this
     const hash = type.table.get(row, HASH)
     affair.acquire = core.nextRequest()
+    affair.askedAt = core.clock.now()
     type.table.keyOf(row, type.words)
     const w = core.toOwner(Kind.ACQUIRE, type, hash, type.words)
     w.u32(core.self)
@@ -283,7 +284,10 @@ export class Homes {
     this.run(type, row, affair)
   }
 
-  /** ABSENT: those who only asked for an existing actor know; others still want one. */
+  /**
+   * ABSENT: those who only asked for an existing actor know; others still want one. Who came after ACQUIRE had been sent may
+   * have seen the actor made since: they ask again.
+   */
   onAbsent(r: ByteReader): void {
     const type = this.core.type(r)
     const hash = r.u32()
@@ -295,7 +299,7 @@ export class Homes {
     const waiting = affair.waiting.splice(0)
     for (const waiter of waiting) {
       if (waiter.over) continue
-      if (!waiter.mustExist) affair.waiting.push(waiter)
+      if (!waiter.mustExist || waiter.since > affair.askedAt) affair.waiting.push(waiter)
       else if (waiter.turn === removal) waiter.settle(false)
       else {
         try {
@@ -318,14 +322,12 @@ export class Homes {
   }
 
   /**
-   * Whether calls on a multi-writer actor may run here and now: it is here, its slot's token too (an entry is only
-   * ever here with the token, rule 9), and nothing of ours has to go first (an affair may be an outbox).
+   * Whether calls on a multi-writer actor may run here and now: it is here, its slot's token too, and nothing of ours
+   * has to go first (an affair may be an outbox). The directory may name a later activation: that one waits for what is here.
    */
   isHere(type: RuntimeType, hash: number, row: Row): boolean {
     const { table } = type
-    const number = table.get(row, ACTIVATION)
-    if (number === 0 || table.get(row, ENTRY) !== number || table.get(row, AFFAIR) !== 0)
-      return false
+    if (table.get(row, ACTIVATION) === 0 || table.get(row, AFFAIR) !== 0) return false
     return this.core.slots.state[this.core.slot(hash)] === HELD
   }
 
@@ -347,12 +349,12 @@ export class Homes {
     return this.core.slots.state[this.core.slot(hash)] === HELD ? this.make(type, hash) : -1
   }
 
-  /** As slot owner: the record of the activation that the directory names, a fresh one if there is none; -1: elsewhere. */
+  /** As slot owner: the record of the actor if it is here, a fresh one if there is none; -1: elsewhere. */
   ownRow(type: RuntimeType, hash: number): Row {
     const { table } = type
     const row = table.find(hash, type.words)
-    if (row < 0 || table.get(row, ENTRY) === 0) return this.make(type, hash)
-    return table.get(row, ENTRY) === table.get(row, ACTIVATION) ? row : -1
+    if (row >= 0 && table.get(row, ACTIVATION) !== 0) return row
+    return row < 0 || table.get(row, ENTRY) === 0 ? this.make(type, hash) : -1
   }
 
   /**

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import type { HistoryEvent } from './history/history.ts'
 import { inParts, partOf, tellParent } from './sim/jobs.ts'
 import { inMacrotask } from './sim/microtasks.ts'
-import { writeTable } from './sim/mutant-table.ts'
+import { withRules, writeTable } from './sim/mutant-table.ts'
 import { mutantNamed, without } from './sim/mutants.ts'
 import { runNF } from './sim/nf-walk.ts'
 import { Mistake, type Options, parse } from './sim/options.ts'
@@ -111,6 +111,8 @@ async function mutantTable(): Promise<number> {
   const say = (line: string) => void process.stdout.write(`${line}\n`)
   const { text, uncaught } = await writeTable(say)
   fs.writeFileSync('test/kit/MUTANTS.md', text)
+  const page = 'ARCHITECTURE.md'
+  fs.writeFileSync(page, withRules(fs.readFileSync(page, 'utf8')))
   return uncaught === 0 ? 0 : 1
 }
 

@@ -13,6 +13,7 @@ import {
 /** A register with a counter's way of changing it. */
 const register: Model<number> = {
   initial: () => 0,
+  reads: ['get'],
   steps: {
     add: (n, x: number) => [n + x, n + x],
     put: (_, x: number) => [x],

@@ -15,12 +15,14 @@ export interface Model<S> {
   initial(actor: string): S
   /** The state afterwards, and the result; both are values, never changed in place. */
   readonly steps: Readonly<Record<string, (state: S, argument: never) => readonly [S, unknown?]>>
+  /** The `f`s that never change anything: said, the search is shorter. */
+  readonly reads?: readonly string[]
   /** Says when two states are the same; JSON if left out. */
   key?(state: S): string
 }
 
 /** States and operations tried for one actor before the search is given up. */
-const STEPS_MAX = 2_000_000
+const STEPS_MAX = 500_000
 
 /**
  * Whether the results of each actor's operations are those of some order in which each takes effect at one moment
@@ -60,22 +62,13 @@ class Steps<S> {
     return step(state, argument as never)
   }
 
+  isRead({ f, outcome }: Operation): boolean {
+    return outcome === 'ok' && this.model.reads?.includes(f) === true
+  }
+
   key(state: S): string {
     return this.model.key?.(state) ?? JSON.stringify(state) ?? ''
   }
-}
-
-interface Link {
-  before: Link | undefined
-  next: Entry | undefined
-}
-/** A begin or an end in the list of what is not in the order yet. */
-interface Entry extends Link {
-  readonly operation: Operation
-  readonly bit: bigint
-  readonly isEnd: boolean
-  /** A begin's end; none if it never ended. */
-  end: Entry | undefined
 }
 
 interface Found<S> {
@@ -86,10 +79,25 @@ interface Found<S> {
   readonly misfit: Operation | undefined
 }
 
+/** One place in the order: what may stand here, and how far that has been tried. */
+interface Place<S> {
+  readonly state: S
+  readonly taken: bigint
+  readonly candidates: readonly Candidate[]
+  at: number
+}
+interface Candidate {
+  readonly operation: Operation
+  readonly bit: bigint
+  /** The same for operations that nothing but their times tells apart. */
+  readonly kind: string
+}
+
 /**
- * Takes operations into the order one by one, each only before the first end of those that are not in it, and takes
- * them out again where there is no way on (Wing & Gong). A set of operations that has been taken before with
- * the same state is not tried again (Lowe).
+ * Puts operations into an order place by place (Wing & Gong); at each may stand what began before the first end of those that
+ * are left. A set of operations that led to the same state before is not tried again (Lowe). What ends first is
+ * tried first; of operations that are the same only that one; and a read that fits is taken without trying
+ * others: if it can stand later, it can stand here.
  */
 function search<S>(
   all: readonly Operation[],
@@ -97,50 +105,67 @@ function search<S>(
   steps: Steps<S>,
   stepsMax: number,
 ): Found<S> {
-  const head = entriesOf(all)
+  const operations = all.map((operation, i): Candidate => {
+    const { f, argument, result, outcome } = operation
+    const kind = JSON.stringify([f, argument, result, outcome])
+    return { operation, bit: 1n << BigInt(i), kind }
+  })
+  const needed = operations.reduce((n, o) => (o.operation.outcome === 'ok' ? n | o.bit : n), 0n)
   const seen = new Set<string>()
-  const order: { entry: Entry; state: S }[] = []
-  let best: Pick<Found<S>, 'order' | 'state' | 'misfit'> = {
-    order: [],
-    state: initial,
-    misfit: undefined,
+  const placeAt = (state: S, taken: bigint): Place<S> => {
+    return { state, taken, candidates: candidatesOf(operations, taken, state, steps), at: 0 }
   }
-  let taken = 0n
-  let state = initial
-  let left = all.filter(({ outcome }) => outcome === 'ok').length
-  let entry = head.next
-  for (let tried = 0; left > 0; tried++) {
+  const order = [placeAt(initial, 0n)]
+  let best = longest(order)
+  for (let tried = 0; order.length > 0; tried++) {
+    const place = order[order.length - 1]!
+    if ((place.taken & needed) === needed) return { verdict: 'linearizable', ...best }
     if (tried > stepsMax) return { verdict: 'out-of-steps', ...best }
-    if (entry && !entry.isEnd) {
-      const after = stepTo(entry.operation, state, steps)
-      const key = after && `${(taken | entry.bit).toString(36)} ${steps.key(after[0])}`
-      if (!after || key === undefined || seen.has(key)) {
-        entry = entry.next
-        continue
-      }
-      seen.add(key)
-      order.push({ entry, state })
-      state = after[0]
-      taken |= entry.bit
-      if (entry.operation.outcome === 'ok') left--
-      lift(entry)
-      entry = head.next
+    const candidate = place.candidates[place.at++]
+    if (!candidate) {
+      if (order.length > best.order.length) best = longest(order)
+      order.pop()
       continue
     }
-    // An end: its operation should have been in the order by now.
-    if (order.length >= best.order.length && entry) {
-      const operations = order.map((o) => o.entry.operation)
-      best = { order: operations, state, misfit: entry.operation }
-    }
-    const last = order.pop()
-    if (!last) return { verdict: 'not-linearizable', ...best }
-    state = last.state
-    taken ^= last.entry.bit
-    if (last.entry.operation.outcome === 'ok') left++
-    putBack(last.entry)
-    entry = last.entry.next
+    const after = stepTo(candidate.operation, place.state, steps)
+    if (!after) continue
+    const taken = place.taken | candidate.bit
+    const key = `${taken.toString(36)} ${steps.key(after[0])}`
+    if (seen.has(key)) continue
+    seen.add(key)
+    order.push(placeAt(after[0], taken))
   }
-  return { verdict: 'linearizable', ...best }
+  return { verdict: 'not-linearizable', ...best }
+}
+
+function longest<S>(order: readonly Place<S>[]): Omit<Found<S>, 'verdict'> {
+  const last = order.at(-1)!
+  const taken = order.slice(0, -1).map(({ candidates, at }) => candidates[at - 1]!.operation)
+  const misfit = last.candidates.find(({ operation }) => operation.outcome === 'ok')?.operation
+  return { order: taken, state: last.state, misfit }
+}
+
+function candidatesOf<S>(
+  operations: readonly Candidate[],
+  taken: bigint,
+  state: S,
+  steps: Steps<S>,
+): Candidate[] {
+  const byKind = new Map<string, Candidate>()
+  let end = Number.POSITIVE_INFINITY
+  for (const candidate of operations) {
+    const { operation } = candidate
+    if (operation.from > end) break
+    if ((taken & candidate.bit) !== 0n) continue
+    end = Math.min(end, operation.to)
+    const same = byKind.get(candidate.kind)
+    if (!same || operation.to < same.operation.to) byKind.set(candidate.kind, candidate)
+  }
+  const found = [...byKind.values()].sort((a, b) => a.operation.to - b.operation.to)
+  const fitting = found.find(({ operation }) => {
+    return steps.isRead(operation) && stepTo(operation, state, steps)
+  })
+  return fitting ? [fitting] : found
 }
 
 /** The state and result behind an operation, if the result is the one it had. */
@@ -152,44 +177,6 @@ function stepTo<S>(operation: Operation, state: S, steps: Steps<S>): readonly [S
   }
   // JSON has no undefined.
   return isDeepStrictEqual(result ?? null, operation.result ?? null) ? [after] : undefined
-}
-
-function entriesOf(all: readonly Operation[]): Link {
-  const places: { at: number; entry: Entry }[] = []
-  all.forEach((operation, i) => {
-    const links = { end: undefined, before: undefined, next: undefined }
-    const call: Entry = { operation, bit: 1n << BigInt(i), isEnd: false, ...links }
-    places.push({ at: operation.from, entry: call })
-    if (operation.outcome !== 'ok') return
-    call.end = { operation, bit: 0n, isEnd: true, ...links }
-    places.push({ at: operation.to, entry: call.end })
-  })
-  const head: Link = { before: undefined, next: undefined }
-  let last = head
-  for (const { entry } of places.sort((a, b) => a.at - b.at)) {
-    last.next = entry
-    entry.before = last
-    last = entry
-  }
-  return head
-}
-
-/** Takes an operation's begin and end out of the list. Both keep their places, to be put back in the opposite order. */
-function lift(call: Entry): void {
-  unlink(call)
-  if (call.end) unlink(call.end)
-}
-function unlink(entry: Entry): void {
-  if (entry.before) entry.before.next = entry.next
-  if (entry.next) entry.next.before = entry.before
-}
-function putBack(call: Entry): void {
-  if (call.end) link(call.end)
-  link(call)
-}
-function link(entry: Entry): void {
-  if (entry.before) entry.before.next = entry
-  if (entry.next) entry.next.before = entry
 }
 
 /** Operations of the order that are told: the last ones. */

@@ -15,9 +15,11 @@ export const AFFAIR = 4
 
 export interface Affair {
   busy: boolean
+  askedAt: number
   transfer: object | undefined
   queue: unknown[]
   waiting: unknown[]
+  outbox: { entries: { method?: object; x?: unknown }[] } | undefined
 }
 export interface ActorType {
   readonly name: string
@@ -31,9 +33,12 @@ export interface ActorType {
   keyText(words: Uint32Array): string
   affairOf(row: number): Affair | undefined
   needAffair(row: number): Affair
+  openAffairs(): Iterable<[number, Affair]>
 }
 export interface CoreInside {
   readonly self: MemberNo
+  readonly types: readonly ActorType[]
+  readonly limits: object
   readonly out: { begin(to: MemberNo, kind: number): ByteWriter; end(): void }
   owner(hash: number): MemberNo
   slot(hash: number): number
@@ -82,6 +87,7 @@ export function insideOf(body: Instance | Source) {
     calls: part(space, 'calls'),
     updates: part(space, 'updates'),
     reads: part(space, 'reads'),
+    collects: part(space, 'collects'),
     intake: body instanceof Instance ? body.intake : undefined,
   }
 }

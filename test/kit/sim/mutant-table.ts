@@ -1,8 +1,10 @@
+import type { HistoryEvent } from '../history/history.ts'
 import { inMacrotask } from './microtasks.ts'
 import { type MutantOf, mutants, without } from './mutants.ts'
 import { seenBy } from './seen.ts'
 import { settingsFor } from './settings.ts'
 import { Walk } from './walk.ts'
+import { checkWalkHistory } from './walk-history.ts'
 
 /** Seeds within which every mutant is to be caught. */
 export const SEEDS_MAX = 1000
@@ -14,12 +16,25 @@ export interface Caught {
   readonly by: string
 }
 
-/** Walks with one rule left out, until a checker sees it. */
+/** Walks with one rule left out, until a checker sees it; or its scenario. */
 export async function untilCaught(mutant: MutantOf, most = SEEDS_MAX): Promise<Caught | undefined> {
+  const { scenario } = mutant
+  if (scenario) {
+    try {
+      await inMacrotask(() => scenario(without(mutant)))
+    } catch (error) {
+      return { seeds: 1, by: `${seenBy(error)}, in a scenario` }
+    }
+    return undefined
+  }
   for (let seed = 1; seed <= most; seed++) {
-    const walk = new Walk({ ...settingsFor(seed), ...mutant.bias }, without(mutant))
+    const crashes = mutant.inHistory ? { crashes: 0 } : {}
+    const walk = new Walk({ ...settingsFor(seed), ...crashes, ...mutant.bias }, without(mutant))
+    const history: HistoryEvent[] = []
+    if (mutant.inHistory) walk.operations.onHistory = (event) => history.push(event)
     try {
       await inMacrotask(() => walk.run())
+      checkWalkHistory(history)
     } catch (error) {
       return { seeds: seed, by: seenBy(error) }
     }
@@ -42,6 +57,8 @@ export async function writeTable(
 ): Promise<{ text: string; uncaught: number }> {
   let text = HEAD
   let uncaught = 0
+  // Without a rule a member may break anywhere, also behind a walk that has failed: that is no end of the table.
+  process.on('unhandledRejection', () => {})
   for (const mutant of mutants) {
     const caught = await untilCaught(mutant)
     if (!caught) uncaught++
@@ -50,4 +67,15 @@ export async function writeTable(
     text += `| ${mutant.rule} | ${mutant.race} | ${mutant.name} | ${seen} |\n`
   }
   return { text, uncaught }
+}
+
+const RULES_HEAD = '| rule | race it prevents | mutant |\n|---|---|---|\n'
+
+/** ARCHITECTURE.md with its table of rules as the mutants have them. */
+export function withRules(architecture: string): string {
+  const rows = mutants.map(({ rule, race, name }) => `| ${rule} | ${race} | ${name} |\n`)
+  const start = architecture.indexOf(RULES_HEAD)
+  const end = architecture.indexOf('\n\n', start) + 1
+  if (start < 0 || end === 0) throw new Error('ARCHITECTURE.md has no table of rules')
+  return architecture.slice(0, start) + RULES_HEAD + rows.join('') + architecture.slice(end)
 }

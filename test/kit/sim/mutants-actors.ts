@@ -11,6 +11,7 @@ import {
   replace,
 } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
+import { mergeNeighbours, outOfRoom, outOfRoomForOne, turnInTurn } from './scenarios.ts'
 
 type Run = (type: ActorType, row: number, affair: Affair) => void
 
@@ -95,6 +96,22 @@ export const actorMutants: readonly MutantOf[] = [
       }),
   },
   {
+    name: 'merge-across',
+    rule: '12: only neighbouring updates of the same method merge',
+    race: 'an update is merged into one before another that lies between them',
+    scenario: mergeNeighbours,
+    leaveOut: ({ updates }) => {
+      type Method = { merge?: (a: unknown, b: unknown) => unknown }
+      type Gather = (type: ActorType, row: number, method: Method, x: unknown) => void
+      replace(updates, 'gather', (original: Gather) => (type, row, own, x) => {
+        const { outbox } = type.affairOf(row) ?? {}
+        const earlier = outbox?.entries.find((e) => e.method === own)
+        if (earlier && own.merge) earlier.x = own.merge(earlier.x, x)
+        else original(type, row, own, x)
+      })
+    },
+  },
+  {
     name: 'no-wait-for-view',
     rule: '19: owner-judged messages wait for the view that they speak of',
     race: 'PULL comes to a holder that does not know of it; a call goes in a circle',
@@ -102,6 +119,15 @@ export const actorMutants: readonly MutantOf[] = [
       replace(space, 'onMessage', (original: typeof space.onMessage) => (from, kind, r) => {
         original(from, kind, r, 0)
       }),
+  },
+  {
+    name: 'nested-turns',
+    rule: '20: a turn asks for no other turn',
+    race: 'a second turn runs in the midst of the first, or two wait for each other in a circle',
+    scenario: turnInTurn,
+    leaveOut: ({ core }) => {
+      Object.defineProperty(core, 'inTurn', { get: () => false, set: () => {} })
+    },
   },
   {
     name: 'move-suspended',
@@ -138,10 +164,34 @@ export const actorMutants: readonly MutantOf[] = [
     },
   },
   {
+    name: 'many-reads',
+    rule: '22: one READ an actor and method at a time',
+    race: 'the later of two is answered first, and the earlier one puts an older value in its place',
+    leaveOut: ({ reads }) => replace(part(reads, 'byCacheKey'), 'get', () => () => undefined),
+  },
+  {
     name: 'forget-departures',
     rule: '22: what was asked for before the actor was last here is not used',
     race: 'readers here have seen newer values on the spot, then get an older one from the cache',
     leaveOut: ({ reads }) => replace(reads, 'departed', () => () => {}),
+  },
+  {
+    name: 'never-pressed',
+    rule: '23: out of room for updates, packets are held back at their source',
+    race: 'a home is silent for a while, and what is meant for it fills the memory',
+    scenario: outOfRoom,
+    leaveOut: ({ space }) => {
+      Object.defineProperty(space, 'pressed', { get: () => false })
+    },
+  },
+  {
+    name: 'no-limit-for-one',
+    rule: '23: what may wait for one actor is bounded as well',
+    race: 'the updates of one hot actor do not merge, and fill the memory while its home is silent',
+    scenario: outOfRoomForOne,
+    leaveOut: ({ updates }) => {
+      Object.defineProperty(updates, 'full', { get: () => 0, set: () => {} })
+    },
   },
   {
     name: 'outrun-answers',

@@ -1,11 +1,14 @@
 import type { ByteReader, MemberNo } from '../../../bus/index.ts'
+import { Instance } from '../../../cli/index.ts'
 import { method, part, replace } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
+import { leaverUnseen, lostGrant } from './scenarios.ts'
 
 interface LinkInside {
   readonly expected: number
 }
 type TakeEarly = (link: LinkInside, frame: Uint8Array, seq: number) => void
+type Bare = (link: LinkInside, flags: number) => void
 type Deliver = [link: LinkInside, frame: Uint8Array, epoch: number]
 
 /** Bytes of a frame without messages, as bus/frame.ts has it. */
@@ -38,6 +41,39 @@ export const linkMutants: readonly MutantOf[] = [
     },
   },
   {
+    name: 'one-queue-for-steerers',
+    rule: '13: flips of several steerers do not wait for each other',
+    race: "one steerer's HOLD stands before another's MARK, here and there: they wait in a circle",
+    bias: { sources: 2 },
+    leaveOut: ({ intake }) => {
+      if (intake) replace(intake, 'keyOf', () => (_steerer: MemberNo, slot: number) => slot)
+    },
+  },
+  {
+    name: 'drained-for-all',
+    rule: '13: DRAINED names the steerer whose flip it ends',
+    race: "another steerer's flip of the same number ends too early",
+    bias: { sources: 2 },
+    leaveOut: ({ intake }) => {
+      if (!intake) return
+      const drained = part(intake, 'drained')
+      const bare = (original: (key: string) => unknown) => (key: string) =>
+        original(key.split(' ')[1] ?? key)
+      replace(drained, 'add', bare)
+      replace(drained, 'delete', bare)
+    },
+  },
+  {
+    name: 'mark-first',
+    rule: '13: what is gathered for the old receiver goes before its MARK',
+    race: 'it comes behind MARK, when the new receiver has begun with the packets after it',
+    leaveOut: ({ body }) => {
+      type Send = (to: MemberNo, anyway?: boolean) => boolean
+      if (body instanceof Instance) return
+      replace(body.steerer, 'send', (original: Send) => (to, anyway) => anyway || original(to))
+    },
+  },
+  {
     name: 'bye-too-early',
     rule: '15: empty means no ACQUIREs, tombstones, outboxes or held packets either',
     race: 'the leaver is gone while an actor is on its way to it',
@@ -51,6 +87,19 @@ export const linkMutants: readonly MutantOf[] = [
     race: 'packets that were gathered for the leaver, or a MARK, find nobody',
     leaveOut: ({ body }) => {
       body.letsGo = () => true
+    },
+  },
+  {
+    name: 'bye-ok-unseen',
+    rule: '15: a BYE is answered with the view that it was said in',
+    race: 'whoever still goes by an older view sends to the leaver, which is gone',
+    scenario: leaverUnseen,
+    leaveOut: ({ member }) => {
+      const byes = part(member, 'byes') as Map<MemberNo, number>
+      replace(member, 'answerByes', (original: () => void) => () => {
+        for (const no of byes.keys()) byes.set(no, 0)
+        original()
+      })
     },
   },
   {
@@ -90,5 +139,15 @@ export const linkMutants: readonly MutantOf[] = [
     rule: '18: credit returns on consumption',
     race: 'a sender waits for credit that its receiver has long had room for',
     leaveOut: ({ links }) => replace(links, 'consumed', () => () => {}),
+  },
+  {
+    name: 'no-probes',
+    rule: '18: who is short of credit asks for it again',
+    race: 'the frame with the grant is lost, and nothing else is under way that would bring it',
+    scenario: lostGrant,
+    leaveOut: ({ links }) =>
+      replace(part(links, 'transmission'), 'bare', (original: Bare) => (link, flags) => {
+        if (flags === 0) original(link, flags)
+      }),
   },
 ]

@@ -59,6 +59,22 @@ export const placementMutants: readonly MutantOf[] = [
     },
   },
   {
+    name: 'pull-from-owner-before',
+    rule: '2: a token is PULLed from the holder that the view names',
+    race: 'slot 0→1→2: 1 never had the token that 2 pulls from it, or 2 knows nothing of 1',
+    leaveOut: ({ slots }) => {
+      let before: View | undefined
+      replace(slots, 'adopt', (original: (view: View) => void) => (view) => {
+        const holder = view.holder.slice()
+        before?.owner.forEach((no, slot) => {
+          if (slots.state[slot]! < HELD && view.memberOf(no)) holder[slot] = no
+        })
+        before = view
+        original(Object.create(view, { holder: { value: holder } }) as View)
+      })
+    },
+  },
+  {
     name: 'numbers-restart',
     rule: '3: move numbers come from one counter per slot, carried in SLOT',
     race: 'a late REMOVED or TRANSFER about number 1 meets a new life with number 1',
@@ -130,6 +146,44 @@ export const placementMutants: readonly MutantOf[] = [
         if (row < 0) return true
         return [ACTIVATION, ENTRY, AFFAIR].every((word) => type.table.get(row, word) === 0)
       }),
+  },
+  {
+    name: 'absent-for-all',
+    rule: '8: ABSENT answers those who asked before ACQUIRE was sent',
+    race: 'the actor was made meanwhile, and who asks behind that is told that there is none',
+    bias: { keys: 4, pauses: 8, joins: 1, leaves: 0, flows: 1 },
+    inHistory: true,
+    leaveOut: ({ homes, core }) =>
+      replace(homes, 'onAbsent', (original: (r: ByteReader) => void) => (r) => {
+        for (const type of core.types) {
+          for (const [, affair] of type.openAffairs()) affair.askedAt = Number.POSITIVE_INFINITY
+        }
+        original(r)
+      }),
+  },
+  {
+    name: 'home-says-absent',
+    rule: '8: a READ-HOME that misses goes back to the slot owner',
+    race: 'the actor has moved on meanwhile, and the reader is told that there is none',
+    bias: { keys: 3, joins: 6, leaves: 6, faults: { drop: 0, double: 0, late: 0.4 } },
+    inHistory: true,
+    leaveOut: ({ reads }) => {
+      const sayAbsent = method<[MemberNo, number, number], void>(reads, 'sayAbsent')
+      type OnReadHome = (t: ActorType, hash: number, r: ByteReader, payload: Uint8Array) => boolean
+      replace(reads, 'onReadHome', (original: OnReadHome) => (type, hash, r, payload) => {
+        const start = r.pos
+        if (original(type, hash, r, payload)) return true
+        r.pos = start
+        sayAbsent(r.u32(), r.u32(), r.u8())
+        return true
+      })
+    },
+  },
+  {
+    name: 'release-once',
+    rule: '14: a leaver offers its actors again',
+    race: 'its RELEASE named an activation that the directory did not name at that moment',
+    leaveOut: ({ sweeps }) => replace(sweeps, 'releaseAgain', () => () => {}),
   },
   {
     name: 'push-unasked',

@@ -3,6 +3,7 @@ import { type Inside, insideOf } from './inside.ts'
 import { actorMutants } from './mutants-actors.ts'
 import { linkMutants } from './mutants-links.ts'
 import { placementMutants } from './mutants-placement.ts'
+import type { Scenario } from './scenarios.ts'
 import type { WalkSettings } from './settings.ts'
 
 /** A rule of the protocol, the race that it closes, and how to leave it out of a simulated member. */
@@ -12,10 +13,21 @@ export interface MutantOf {
   readonly race: string
   /** Settings of walks that come to the race more often. */
   readonly bias?: Partial<WalkSettings>
+  /** A story that comes to the race, instead of walks. */
+  readonly scenario?: Scenario
+  /** Only the walk's history shows it. */
+  readonly inHistory?: true
   readonly leaveOut: (inside: Inside) => void
 }
 
-export const mutants: readonly MutantOf[] = [...placementMutants, ...actorMutants, ...linkMutants]
+const all = [...placementMutants, ...actorMutants, ...linkMutants]
+
+/** In the order of their rules' numbers; rules without one come last. */
+export const mutants: readonly MutantOf[] = all.sort((a, b) => numberOf(a) - numberOf(b))
+
+function numberOf({ rule }: MutantOf): number {
+  return Number.parseInt(rule, 10) || Number.MAX_SAFE_INTEGER
+}
 
 export function mutantNamed(name: string): MutantOf | undefined {
   return mutants.find((m) => m.name === name)

@@ -3,7 +3,7 @@ import type { HistoryEvent } from '../history/history.ts'
 import type { SimCluster, SimNode } from './cluster.ts'
 import { type Logged, type Oracle, Violation } from './oracle.ts'
 import type { Entry } from './script.ts'
-import { WITHIN_MS } from './walk-nf.ts'
+import { before, WITHIN_MS } from './walk-nf.ts'
 import { CALLS_FIRST, walkPacket } from './walk-packet.ts'
 
 interface Multis {
@@ -161,7 +161,7 @@ export class Operations {
       const doing = this.begin(process, 'ifPresent', actor)
       const turn = (s: Logged | undefined) => {
         if (s) oracle.turn(actor, s, doing.id)
-        return s?.log.length
+        return s && before(s)
       }
       this.track(doing, singles.ifPresent(key, turn))
     } else if (act === 'singles.remove') {
@@ -184,13 +184,13 @@ export class Operations {
     return (s) => {
       this.oracle.turn(actor, s, id)
       this.oracle.inOrder(actor, process, id)
-      const { length } = s.log
-      if (suspendedMs === 0) return length
+      const result = before(s)
+      if (suspendedMs === 0) return result
       return new Promise<void>((go) => {
         this.cluster.clock.after(suspendedMs, go)
       }).then(() => {
         this.oracle.stillTurn(actor, s, id)
-        return length
+        return result
       })
     }
   }

@@ -42,6 +42,11 @@ const shape = { life: f64, log: list<number>('id') }
 /** Their packets come by other slots than these, as a rule: flows are sent for, and go back on first access. */
 const flowNumber = { ...numberKey, steered: true }
 
+/** What stands in an actor's log before what has just been put there; 0: nothing. As a result it leaves little open. */
+export function before({ log }: { readonly log: readonly number[] }): number {
+  return log.at(-2) ?? 0
+}
+
 /** The actors of a walk: each logs what is done to it, and has the oracle look at every turn. */
 function walkTypes() {
   const Single = singleWriter('single', shape, {
@@ -52,13 +57,13 @@ function walkTypes() {
       const { oracle } = ref()
       oracle.turn(actor, s, id)
       if (by > 0) oracle.behindUpdates(actor, by, id)
-      return s.log.length
+      return before(s)
     },
     post: untether((s, x: { actor: string; by: number; id: number }) => {
       const { oracle, hasRun } = ref()
       oracle.turn(x.actor, s, x.id)
       oracle.inOrder(x.actor, x.by, x.id)
-      hasRun(x.id, s.log.length)
+      hasRun(x.id, before(s))
     }),
     read: stale((s) => ({ life: s.life, log: [...s.log] }), { withinMs: WITHIN_MS }),
   })
@@ -93,7 +98,7 @@ export const walkNF = defineNF('walk', {
       flows.with(flow, (s) => {
         oracle.turn(`flows/${flow}`, s, id)
         oracle.inOrder(`flows/${flow}`, 0, seq)
-        hasRun(id, s.log.length)
+        hasRun(id, before(s))
         if (way !== SUSPENDED) return forward
         return pause(seq % 7).then(() => {
           oracle.stillTurn(`flows/${flow}`, s, id)
@@ -104,11 +109,11 @@ export const walkNF = defineNF('walk', {
     // Something else is waited for before the flow's turn: order must hold all the same.
     const actor = `multis/${flow % 3}`
     const ended = calls(id + 1, actor)
-    const before = multis.at(flow % 3).append(actor, 0, id + 1)
-    const then = (length: number) => {
-      ended(length)
+    const append = multis.at(flow % 3).append(actor, 0, id + 1)
+    const then = (result: number) => {
+      ended(result)
       return turn()
     }
-    return before instanceof Promise ? before.then(then) : then(before)
+    return append instanceof Promise ? append.then(then) : then(append)
   },
 })

@@ -1,0 +1,235 @@
+import { f64, multiWriter, numberKey, singleWriter, untether } from '../../../actors/index.ts'
+import { RehomeError } from '../../../bus/index.ts'
+import { Instance } from '../../../cli/index.ts'
+import { defineNF, forward } from '../../../nf-apps/index.ts'
+import { build } from '../../../nf-apps/packet/index.ts'
+import { type ClusterOptions, type SimCluster, type SimNode, simCluster } from './cluster.ts'
+import { type ActorType, insideOf, method, replace } from './inside.ts'
+import { noFaults } from './network.ts'
+import { Violation } from './oracle.ts'
+
+/**
+ * A story that comes to a race for certain, where random walks do so too seldom or have not what it takes. It passes, or
+ * throws a `Violation`; `onMember` leaves a rule out. To be called from within a macrotask (`inMacrotask`).
+ */
+export type Scenario = (onMember?: ClusterOptions['onMember']) => void
+
+const Box = singleWriter('box', { n: f64 })
+const Value = multiWriter(
+  'value',
+  { n: f64 },
+  {
+    bump: (s) => ++s.n,
+    add: untether(
+      (s, x: number) => {
+        s.n += x
+      },
+      { merge: (a, b) => a + b },
+    ),
+    times: untether((s, x: number) => {
+      s.n *= x
+    }),
+  },
+)
+const nf = defineNF('scenario', {
+  state: { boxes: Box.keyedBy(numberKey), values: Value.keyedBy(numberKey) },
+  /** Each packet updates an actor of its own, and one that all do; the latter's updates do not merge. */
+  onPacket(p, { values }) {
+    values.at(p.index).add(1)
+    values.at(ALL).times(1)
+    return forward
+  },
+})
+type Turn = (s: { n: number }) => unknown
+interface Reached {
+  readonly boxes: { with(key: number, turn: Turn): unknown }
+  readonly values: {
+    at(key: number): { bump(): unknown; add(x: number): void; times(x: number): void }
+    lookup(key: number): unknown
+    all(): Promise<unknown[]>
+  }
+}
+
+const handlesOf = (node: SimNode) => node.entered!.body.member.space.handles as unknown
+const reach = (node: SimNode) => handlesOf(node) as Reached
+
+function clusterOf(instances: number, o: Partial<ClusterOptions>): SimCluster {
+  const cluster = simCluster({ seed: 1, nf: () => nf, slotBits: 1, spread: true, ...o }, instances)
+  const isSettled = () =>
+    cluster.active.every(({ entered }) => !entered!.body.member.space.inHandoff)
+  cluster.until(isSettled, 'the first views settle')
+  cluster.pass(50)
+  return cluster
+}
+
+/** The first key from `least` on whose slot that instance owns, as `node` sees it. */
+function keyAt(node: SimNode, owner: SimNode, least = 0): number {
+  const { core } = insideOf(node.entered!.body)
+  const type = core.types.find((t) => t.name === 'values')!
+  for (let key = least; ; key++) {
+    const hash = method<[ActorType, number], number>(core, 'address')(type, key)
+    if (core.owner(hash) === owner.entered!.no) return key
+  }
+}
+
+/** Rule 20: a turn asks for a turn. */
+export const turnInTurn: Scenario = (onMember) => {
+  const cluster = clusterOf(1, seen(onMember))
+  const { boxes } = reach(cluster.nodes[0]!)
+  let open = 0
+  const outer = (ask: () => unknown) => () => {
+    if (++open > 1) throw new Violation('one turn at a time', 'a second turn within the first')
+    try {
+      ask()
+    } catch (error) {
+      if (!(error instanceof RehomeError) || error.code !== 'nested-turn') throw error
+    } finally {
+      open--
+    }
+  }
+  boxes.with(
+    1,
+    outer(() =>
+      boxes.with(
+        1,
+        outer(() => {}),
+      ),
+    ),
+  )
+}
+
+/** Rule 23: updates and packets go on while their actors' home is silent. */
+const roomFor = (limit: 'outboxesMax' | 'outboxUpdatesMax'): Scenario => {
+  return (onMember) => {
+    const cluster = clusterOf(2, {
+      slotBits: 3,
+      onMember: (body, id) => {
+        if (body instanceof Instance) Reflect.set(insideOf(body).core.limits, limit, ROOM)
+        onMember?.(body, id)
+      },
+    })
+    const [a, b] = cluster.nodes as [SimNode, SimNode]
+    const [silent, writing] = keyAt(a, a, ALL) === ALL ? [a, b] : [b, a]
+    cluster.pause(silent, 300)
+    const ends = { src: '10.0.0.1', dst: '10.0.0.2' }
+    for (let i = 0; i < PACKETS; i++) {
+      const ports = { srcPort: 1000 + (i % 7), dstPort: 53 }
+      cluster.send(build.ethernet({}, build.ipv4(ends, build.udp(ports, new Uint8Array(4)))))
+      cluster.pass(1)
+      const most = limit === 'outboxesMax' ? outboxesOf(writing) : updatesOf(writing)
+      // The packet that comes to the limit is through when it shows: it may make two.
+      if (most > ROOM + 2) throw new Violation('bounded memory', `${most} wait, of ${ROOM}`)
+    }
+    cluster.heal()
+    cluster.until(() => cluster.settled, 'every packet has its verdict')
+    cluster.settle(cluster.source.finish(), 'every effect is in')
+    const values = cluster.settle(reach(writing).values.all(), 'the values')
+    if (values.length === PACKETS + 1) return
+    throw new Violation('nothing lost', `${values.length} values, of ${PACKETS + 1}`)
+  }
+}
+export const outOfRoom = roomFor('outboxesMax')
+export const outOfRoomForOne = roomFor('outboxUpdatesMax')
+const ROOM = 8
+const PACKETS = 200
+/** The key of the actor that all packets update. */
+const ALL = 1000
+
+function outboxesOf(node: SimNode): number {
+  return Number(Reflect.get(insideOf(node.entered!.body).updates, 'outboxes'))
+}
+function updatesOf(node: SimNode): number {
+  const { core } = insideOf(node.entered!.body)
+  const affairs = core.types.flatMap((type) => [...type.openAffairs()])
+  return Math.max(0, ...affairs.map(([, { outbox }]) => outbox?.entries.length ?? 0))
+}
+
+/** Rule 12: updates of one actor whose order matters, of two methods, one of which merges. */
+export const mergeNeighbours: Scenario = (onMember) => {
+  const cluster = clusterOf(2, seen(onMember))
+  const [from, to] = cluster.nodes as [SimNode, SimNode]
+  const key = keyAt(from, to)
+  const value = reach(from).values.at(key)
+  value.add(1)
+  value.times(10)
+  value.add(1)
+  cluster.settle(cluster.source.finish(), 'every effect is in')
+  const found = cluster.settle(Promise.resolve(reach(from).values.lookup(key)), 'its value')
+  const { n } = found as { n: number }
+  if (n !== 11) throw new Violation('in order', `0 + 1, × 10, + 1 came to ${n}`)
+}
+
+/** Rule 18: a grant is lost, and nothing else is under way that would bring it. */
+export const lostGrant: Scenario = (onMember) => {
+  const held: (() => void)[] = []
+  let holding = false
+  const cluster = clusterOf(2, {
+    creditBytes: 256,
+    onMember: (body, id) => {
+      type Consumed = (from: number, bytes: number) => void
+      replace(body.member.links, 'consumed', (original: Consumed) => (from, bytes) => {
+        if (holding) held.push(() => original(from, bytes))
+        else original(from, bytes)
+      })
+      onMember?.(body, id)
+    },
+  })
+  const [from, to] = cluster.nodes as [SimNode, SimNode]
+  const value = reach(from).values.at(keyAt(from, to))
+  holding = true
+  const calls = Array.from({ length: 30 }, () => Promise.resolve(value.bump()))
+  cluster.pass(100)
+  holding = false
+  cluster.network.faults = { ...noFaults, drop: 1 }
+  for (const consume of held) consume()
+  to.entered!.body.member.wake()
+  cluster.pass(5)
+  cluster.heal()
+  const counts = cluster.settle(Promise.all(calls), 'calls that were short of credit end')
+  if (counts.at(-1) !== 30) throw new Violation('exactly once', `30 calls came to ${counts.at(-1)}`)
+}
+
+/** Rule 15: a member that still goes by an old view calls a leaver. */
+export const leaverUnseen: Scenario = (onMember) => {
+  const kept: (() => void)[] = []
+  let late = ''
+  const cluster = clusterOf(3, {
+    onMember: (body, id) => {
+      const { member } = body
+      const onView = member.onView.bind(member)
+      member.onView = (view) => {
+        if (id === late) kept.push(() => onView(view))
+        else onView(view)
+      }
+      onMember?.(body, id)
+    },
+  })
+  // Two slots for three: whoever has none takes the leaver's, so the third has nothing to do with it.
+  const owners = cluster.nodes.filter(({ entered }) => {
+    return entered!.body.member.view!.owner.includes(entered!.no)
+  })
+  const [leaver, third] = owners as [SimNode, SimNode]
+  const key = keyAt(third, leaver)
+  late = third.id
+  cluster.leave(leaver)
+  cluster.pass(2000)
+  const call = Promise.resolve(reach(third).values.at(key).bump())
+  let ended = ''
+  call.then(
+    () => {
+      ended = 'ok'
+    },
+    (error) => {
+      ended = String(error)
+    },
+  )
+  cluster.pass(20)
+  late = ''
+  for (const see of kept) see()
+  cluster.until(() => ended !== '' && leaver.gone, 'the call ends, and the leaver is gone')
+  if (ended !== 'ok') throw new Violation('exactly once', `a call to a leaver: ${ended}`)
+}
+
+function seen(onMember: ClusterOptions['onMember']): Partial<ClusterOptions> {
+  return onMember === undefined ? {} : { onMember }
+}

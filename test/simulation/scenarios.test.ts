@@ -1,0 +1,16 @@
+import { describe, expect, it } from 'vitest'
+import { inMacrotask, mutants, scenarios, untilCaught } from '../kit/index.ts'
+
+describe('scenarios', () => {
+  it.each(Object.keys(scenarios) as (keyof typeof scenarios)[])('%s passes', async (name) => {
+    await inMacrotask(() => scenarios[name]())
+  })
+
+  it.each(mutants.filter(({ scenario }) => scenario))(
+    'without rule $rule it does not',
+    async (mutant) => {
+      expect(await untilCaught(mutant)).toBeDefined()
+      console.log(await untilCaught(mutant))
+    },
+  )
+})
