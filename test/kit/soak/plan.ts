@@ -50,10 +50,12 @@ const WEIGHTS: Record<FaultKind, number> = {
 export const INSTANCES_MAX = 4
 
 /** What a round is to be: of the seed and the round's number alone, so that a seed's soak can be had again. */
+// A long pause would outlast a soak of some seconds, which is one round: the first one has none.
 export function planRound(seed: number, round: number, ms: number, kills: boolean): RoundPlan {
   const random = new Random(seed * 1009 + round)
   const deadly = kills && round % 3 !== 2
-  const kinds = faultKinds.filter((k) => deadly || !DEADLY.has(k))
+  const inTime = (k: FaultKind) => k !== 'long pause' || round > 0
+  const kinds = faultKinds.filter((k) => (deadly || !DEADLY.has(k)) && inTime(k))
   const drawn = kinds.flatMap((kind) => new Array<FaultKind>(WEIGHTS[kind]).fill(kind))
   const faults: FaultPlan[] = []
   for (let at = 100; at < ms; at += random.exponential(MEAN_GAP_MS)) {
