@@ -149,7 +149,13 @@ export const Kind = {
   BYE: kind('BYE', 'leaver', 'all', 'nothing is due', 'BYE-OK', judged),
   BYE_OK: kind('BYE-OK', 'all', 'leaver', 'I send you nothing more', '–'),
   PACKETS: kind('PACKETS', 'steerer', 'instance', 'a batch of packets', 'DONE', { credit: true }),
-  DONE: kind('DONE', 'instance', 'steerer', 'verdicts of a batch, and packets to send on', '–'),
+  DONE: kind(
+    'DONE',
+    'instance',
+    'steerer',
+    'verdicts of a batch, as they come, and packets to send on',
+    '–',
+  ),
   MARK: kind(
     'MARK',
     'steerer',

@@ -97,7 +97,7 @@ export class LiveInput {
   }
 
   /** What the NF emits goes on, a burst at a time. */
-  readonly onOutput = (_index: number, bytes: Uint8Array): void => {
+  readonly onFrame = (bytes: Uint8Array): void => {
     if (!this.router) return
     this.router.send(bytes)
     if (this.flushing) return

@@ -30,6 +30,8 @@ const USAGE = `rehome: elastic network functions on a message bus
                               state, all in a store, or moved while the packets are stopped
       --rate N                packets per second at most
       --out FILE              the NF's result
+      --out-pcap FILE         the packets that the NF sends on, as a capture
+      --events FILE           what the NF tells while it runs
       --json                  one JSON object with the figures at the end
       --log LEVEL             JSON lines on standard error: debug, info, warn, error
       and the options of the NF (rehome nfs)
@@ -146,6 +148,8 @@ async function runArguments(args: string[]): Promise<{
     model: text,
     rate: text,
     out: text,
+    'out-pcap': text,
+    events: text,
     json: flag,
     log: text,
     ...own,
@@ -175,6 +179,8 @@ async function runArguments(args: string[]): Promise<{
       model: oneOf(values, 'model', stateModels),
       rate: wholeOf(values, 'rate', 1, 0),
       out: textOf(values, 'out'),
+      outPcap: textOf(values, 'out-pcap'),
+      events: textOf(values, 'events'),
     },
     json: values.json === true,
     log: values.log === undefined ? undefined : oneOf(values, 'log', LOG_LEVELS),

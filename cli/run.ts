@@ -17,6 +17,7 @@ import {
   type CaptureReader,
   countPackets,
   Latency,
+  LINE,
   looped,
   openCapture,
   parseSynthetic,
@@ -31,6 +32,7 @@ import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
 import type { InstanceReport } from './instance.ts'
 import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
 import { type LiveFigures, LiveInput, type LiveOptions } from './live-input.ts'
+import { Outputs } from './outputs.ts'
 import { type RunReport, runReport } from './report.ts'
 import { type ClusterSettings, loadNF, removeCluster, writeSettings } from './settings.ts'
 import type { Source } from './source.ts'
@@ -52,6 +54,9 @@ export interface RunArguments {
   readonly model: StateModel
   readonly rate: number
   readonly out: string | undefined
+  /** Files for what the NF emits, and for what it tells. */
+  readonly outPcap: string | undefined
+  readonly events: string | undefined
 }
 
 export interface RunHooks {
@@ -87,8 +92,8 @@ interface Input {
   /** Packets in all; 0: nobody knows. */
   readonly total: number
   feed(source: Source, ports: FeedPorts): Promise<number>
-  /** What the NF emits, where it goes anywhere. */
-  readonly onOutput?: (index: number, bytes: Uint8Array) => void
+  /** Takes what the NF emits, where it goes anywhere. */
+  onFrame?(bytes: Uint8Array): void
   figures?(): LiveFigures
   close(): void
 }
@@ -249,12 +254,16 @@ async function runOn(
   const { bus, fleet } = ground
   await fleet.prepare(Math.max(...o.scale))
   await fleet.scaleTo(o.scale[0]!)
+  const outputs = new Outputs(o.outPcap, o.events)
   const common = { bus, clock: systemClock(), id: 'source', nf, settings, onError: hooks.onError }
   const entered = await joinSource(common, {
     // Where packets are stopped, all of them are.
     flipsPerStep: o.model === 'stop-and-sync' ? 2 ** SLOT_BITS : FLIPS_PER_STEP,
     flipEveryMs: FLIP_EVERY_MS,
-    ...(input.onOutput ? { onOutput: input.onOutput } : {}),
+    onOutput: (output) => {
+      outputs.take(output)
+      if (output.linkType !== LINE) input.onFrame?.(output.bytes)
+    },
   })
   void entered.evicted.then(fault.fail)
   const source = entered.body
@@ -295,6 +304,7 @@ async function runOn(
     return result
   } finally {
     hooks.onEnd()
+    outputs.close()
     wishes.stop()
     source.stop()
     entered.stop()

@@ -1,5 +1,5 @@
 import { type ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
-import { Latency, Steerer } from '../loadgen/index.ts'
+import { Latency, type Output, Steerer } from '../loadgen/index.ts'
 import type { Handles, NF, StateMap } from '../nf-apps/index.ts'
 import type { View } from '../placement/index.ts'
 import {
@@ -18,7 +18,7 @@ export interface SourceOptions {
   readonly flipEveryMs: number
   readonly batchPacketsMax?: number
   readonly onVerdicts?: (dueMs: number, count: number) => void
-  readonly onOutput?: (index: number, bytes: Uint8Array) => void
+  readonly onOutput?: (output: Output) => void
 }
 
 /** A question to an instance, or to all of them, whose answers are awaited. */

@@ -59,6 +59,27 @@ const LINK_TYPE_AT = 32
 const LENGTH_AT = 34
 const STAMP_BYTES = 38
 
+/** What an NF sends besides its verdict, under the packet that caused it: a frame, or a line about what happened. */
+export interface Output {
+  readonly index: number
+  readonly timeUs: number
+  /** Of the frame; −1: it is a line. */
+  readonly linkType: number
+  readonly bytes: Uint8Array
+}
+export const LINE = -1
+
+export function writeOutput(w: ByteWriter, o: Output): void {
+  w.f64(o.index)
+  w.f64(o.timeUs)
+  w.u16(o.linkType & 0xffff)
+  w.block(o.bytes)
+}
+export function readOutput(r: ByteReader): Output {
+  const [index, timeUs, linkType] = [r.f64(), r.f64(), r.u16()]
+  return { index, timeUs, linkType: linkType === 0xffff ? LINE : linkType, bytes: r.block() }
+}
+
 /** The packet's view is over the reader's bytes: nothing is copied. */
 export function readPacket(r: ByteReader, packet: Packet): void {
   const at = r.skip(STAMP_BYTES) // one check for all of them

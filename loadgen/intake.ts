@@ -1,7 +1,7 @@
 import { type ByteReader, type Clock, Kind, type MemberNo } from '../bus/index.ts'
 import { Packet } from '../nf-apps/packet/index.ts'
 import { type Sender, slotOf } from '../placement/index.ts'
-import { peekHashes, readHead, readPacket } from './batch.ts'
+import { LINE, type Output, peekHashes, readHead, readPacket, writeOutput } from './batch.ts'
 import { Latency } from './latency.ts'
 
 /** What the intake hands each packet to. 1: forward, 0: drop. */
@@ -16,8 +16,10 @@ interface Batch {
   left: number
   forwarded: number
   dropped: number
-  outputs: { index: number; bytes: Uint8Array }[]
+  outputs: Output[]
 }
+
+const utf8 = new TextEncoder()
 
 /** A packet with what belongs to it while it is handled. It is the handler's `output`. */
 export class Entry {
@@ -27,7 +29,14 @@ export class Entry {
   since = 0
 
   emit(bytes: Uint8Array): void {
-    this.batch.outputs.push({ index: this.packet.index, bytes: new Uint8Array(bytes) })
+    this.put(this.packet.linkType, new Uint8Array(bytes))
+  }
+  event(line: string): void {
+    this.put(LINE, utf8.encode(line))
+  }
+  private put(linkType: number, bytes: Uint8Array): void {
+    const { index, timeUs } = this.packet
+    this.batch.outputs.push({ index, timeUs, linkType, bytes })
   }
 }
 
@@ -128,6 +137,7 @@ export class Intake {
       batch.left -= this.verdicts
       // The one beyond its packets: a batch does not end while it is being read. A broken one ends where it breaks.
       this.settle(batch, 1 + count - read)
+      this.tellSoon(batch)
     }
   }
 
@@ -249,6 +259,12 @@ export class Intake {
     }
     this.latency.record(this.sinceUs(batch), 1)
     this.settle(batch, 1)
+    this.tellSoon(batch)
+  }
+
+  /** What is to be sent on does not wait for packets that are suspended: else later ones of its flow would overtake it. */
+  private tellSoon(batch: Batch): void {
+    if (batch.left > 0 && batch.outputs.length > 0) this.tell(batch)
   }
 
   private sinceUs(batch: Batch): number {
@@ -259,17 +275,21 @@ export class Intake {
     batch.left -= n
     if (batch.left > 0) return
     this.open--
+    this.tell(batch)
+    this.o.out.consumed(batch.from, batch.bytes)
+  }
+
+  private tell(batch: Batch): void {
     const w = this.o.out.begin(batch.from, Kind.DONE)
     w.u32(batch.id)
+    w.u8(batch.left > 0 ? 0 : 1)
     w.u32(batch.forwarded)
     w.u32(batch.dropped)
     w.u32(batch.outputs.length)
-    for (const output of batch.outputs) {
-      w.f64(output.index)
-      w.block(output.bytes)
-    }
+    for (const output of batch.outputs) writeOutput(w, output)
     this.o.out.end()
-    this.o.out.consumed(batch.from, batch.bytes)
+    batch.forwarded = batch.dropped = 0
+    batch.outputs = []
   }
 
   // ---- flips ----

@@ -1,6 +1,13 @@
 import { type ByteReader, ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
 import { type Sender, slotOf, type View } from '../placement/index.ts'
-import { type Arrival, BATCH_HEAD_BYTES, writeHead, writePacket } from './batch.ts'
+import {
+  type Arrival,
+  BATCH_HEAD_BYTES,
+  type Output,
+  readOutput,
+  writeHead,
+  writePacket,
+} from './batch.ts'
 
 export interface SteererOptions {
   readonly out: Sender & { creditLeft(to: MemberNo): number }
@@ -15,8 +22,7 @@ export interface SteererOptions {
   readonly batchPacketsMax?: number
   /** Verdicts of `count` packets have come, the first of which was due at `dueMs`. */
   readonly onVerdicts?: (dueMs: number, count: number) => void
-  /** A packet that the NF sent on, under the index of the one that caused it. */
-  readonly onOutput?: (index: number, bytes: Uint8Array) => void
+  readonly onOutput?: (output: Output) => void
 }
 
 /** Bytes of a batch: with its head and the frame's it stays below the link's frame. */
@@ -55,6 +61,8 @@ interface Batch {
   readonly firstUs: number
   readonly dueMs: number
   count: number
+  /** Packets whose verdicts have come. */
+  told: number
   done: boolean
 }
 
@@ -137,7 +145,7 @@ export class Steerer {
 
   private begin(to: MemberNo, slip: Slip, firstUs: number): Batch {
     const dueMs = this.o.wallMs()
-    const batch: Batch = { id: this.nextId++, to, firstUs, dueMs, count: 0, done: false }
+    const batch: Batch = { id: this.nextId++, to, firstUs, dueMs, count: 0, told: 0, done: false }
     slip.batch = batch
     slip.w.pos = BATCH_HEAD_BYTES // filled in when the count is known
     this.batches.set(batch.id, batch)
@@ -181,23 +189,26 @@ export class Steerer {
     for (const to of this.writers.keys()) this.send(to)
   }
 
-  /** DONE: the verdicts of a batch. */
+  /** DONE: verdicts of a batch, all there are yet. */
   onDone(r: ByteReader): void {
     const batch = this.batches.get(r.u32())
     if (!batch) return
-    this.forwarded += r.u32()
-    this.dropped += r.u32()
+    const last = r.u8() === 1
+    const [forwarded, dropped] = [r.u32(), r.u32()]
+    this.forwarded += forwarded
+    this.dropped += dropped
+    batch.told += forwarded + dropped
     for (let n = r.u32(); n > 0; n--) {
-      const index = r.f64()
-      this.o.onOutput?.(index, r.block())
+      const output = readOutput(r)
+      this.o.onOutput?.(output)
     }
-    this.o.onVerdicts?.(batch.dueMs, batch.count)
-    this.close(batch)
+    this.o.onVerdicts?.(batch.dueMs, forwarded + dropped)
+    if (last) this.close(batch)
   }
 
   private lose(batch: Batch): void {
     if (batch.done) return
-    this.lost += batch.count
+    this.lost += batch.count - batch.told
     this.close(batch)
   }
 

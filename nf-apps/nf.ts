@@ -46,10 +46,12 @@ export type OptionValues = Readonly<
   Record<string, string | boolean | readonly string[] | undefined>
 >
 
-/** Where a handler sends packets besides its verdict: replies, or the packet translated. */
+/** What a handler sends besides its verdict: replies, the packet translated, lines for a log. */
 export interface Output {
   /** Emits bytes (a whole frame of the packet's link type), under the packet's index. They are copied. */
   emit(bytes: Uint8Array): void
+  /** Tells a line about what has happened, as it happens. */
+  event(line: string): void
 }
 
 export interface NF<S extends StateMap = StateMap, E = unknown> {

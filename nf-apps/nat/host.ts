@@ -42,6 +42,8 @@ export interface Translation {
   readonly address: number
   readonly port: number
   readonly leaseUs: number
+  /** It is the first one with this remote end. */
+  readonly opened: boolean
 }
 /** A port is needed first: that same one, if it can be had, or any. */
 export type Need = 'same' | 'any'
@@ -130,10 +132,12 @@ function outbound(s: HostState, ask: AskedOut): Answer {
     s.mappings[port] = mapping
     s.insides[end] = port
   }
-  const session = sessionOf(mapping, ask) ?? open(mapping, ask)
+  const known = sessionOf(mapping, ask)
+  const session = known ?? open(mapping, ask)
   if (!session) return 'refused'
   const leaseUs = touch(s, mapping, session, ask, true)
-  return { address: addressOf(mapping.end), port: portOf(mapping.end), leaseUs }
+  const [address, outside] = [addressOf(mapping.end), portOf(mapping.end)]
+  return { address, port: outside, leaseUs, opened: known === undefined }
 }
 
 function inbound(s: HostState, end: number, ask: Asked): Inwards {
@@ -143,7 +147,7 @@ function inbound(s: HostState, end: number, ask: Asked): Inwards {
   const session = sessionOf(mapping, ask) ?? open(mapping, ask)
   if (!session) return 'filtered'
   const leaseUs = touch(s, mapping, session, ask, false)
-  return { address: 0, port: mapping.inside, leaseUs }
+  return { address: 0, port: mapping.inside, leaseUs, opened: false }
 }
 
 function alive(mapping: Mapping | undefined, ask: Asked): Mapping | undefined {

@@ -19,6 +19,8 @@ export interface Question extends Ends {
 export interface Translated {
   readonly ends: Ends
   readonly leaseUs: number
+  /** The public end that a flow which opens by this packet gets. */
+  readonly opened?: { readonly address: number; readonly port: number }
 }
 
 /** Rounds of asking hosts for ports; each asks others, or waits for those that another packet asks. */
@@ -38,10 +40,11 @@ export function translate(run: Run, q: Question): OrCause<Translated> {
     if (typeof t === 'string') return t
     const out = { ...q, src: t.address, srcPort: t.port }
     if (q.protocol === PROTO_ICMP) out.dstPort = t.port
-    if (!incoming) return { ends: out, leaseUs: t.leaseUs }
+    const opened = t.opened ? { opened: t } : {}
+    if (!incoming) return { ends: out, leaseUs: t.leaseUs, ...opened }
     return andThen(inwards(run, out), (back) => {
       if (typeof back === 'string') return back
-      return { ends: back.ends, leaseUs: Math.min(t.leaseUs, back.leaseUs) }
+      return { ends: back.ends, leaseUs: Math.min(t.leaseUs, back.leaseUs), ...opened }
     })
   })
 }

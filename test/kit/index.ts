@@ -9,6 +9,7 @@ export { CheckFailed, type Finding, type HistoryEvent, parseHistory } from './hi
 export { checkLinearizable, type Model } from './history/linearizable.ts'
 export * as idsPeer from './ids-agreement.ts'
 export * as lab from './lab.ts'
+export * as nat from './nat.ts'
 export * as pradsPeer from './prads-agreement.ts'
 export { nfRealms } from './realm/realm.ts'
 export {

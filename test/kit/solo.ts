@@ -19,6 +19,8 @@ export class Solo<S extends StateMap, E> {
   readonly env: E
   /** Frames that the NF emitted, with the index of their packet. */
   readonly emitted: { index: number; bytes: Uint8Array }[] = []
+  /** Lines that it told. */
+  readonly events: string[] = []
   private readonly nf: NF<S, E>
   private readonly all: Actors<unknown>[] = []
   /** Packet time: what expiry goes by. */
@@ -42,6 +44,7 @@ export class Solo<S extends StateMap, E> {
     this.clock.us = p.clockUs
     const output = {
       emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: new Uint8Array(bytes) }),
+      event: (line: string) => void this.events.push(line),
     }
     return this.nf.onPacket(p, this.state, this.env, output)
   }

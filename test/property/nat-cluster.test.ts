@@ -11,9 +11,10 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../nf-apps/packet/index.ts'
-import { inMacrotask, noFaults, SimCluster } from '../kit/index.ts'
-import { checkNat, type Seen } from './nat-checker.ts'
-import { answerOf, Bench, packetOf, ping, tcp, udp } from './nat-loop.ts'
+import { inMacrotask, nat as natKit, noFaults, SimCluster } from '../kit/index.ts'
+
+const { answerOf, Bench, checkNat, packetOf, ping, tcp, udp } = natKit
+type Seen = natKit.Seen
 
 const inside = new Subnet(Ip.parse('10.0.0.0'), 8)
 const pool = new Subnet(Ip.parse('192.0.2.0'), 30)
@@ -82,7 +83,11 @@ class NatCluster {
           for (const bytes of sent) this.left(bytes, index, clockUs)
           return verdict
         }
-        const verdict = nat.onPacket(p, state, env, { emit })
+        const verdict = nat.onPacket(p, state, env, {
+          ...output,
+          emit,
+          event: (line) => output.event(line),
+        })
         return verdict instanceof Promise ? verdict.then(done) : done(verdict)
       },
     }

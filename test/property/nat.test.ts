@@ -12,12 +12,13 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../nf-apps/packet/index.ts'
-import { checkNat, type Expected, type Seen, wrongChecksum } from './nat-checker.ts'
-import { answerOf, Bench, packetOf, ping, tcp, udp } from './nat-loop.ts'
+import { nat as natKit } from '../kit/index.ts'
+
+const { answerOf, Bench, checkNat, packetOf, ping, tcp, udp, wrongChecksum } = natKit
 
 const inside = new Subnet(Ip.parse('10.0.0.0'), 8)
 const pool = new Subnet(Ip.parse('192.0.2.0'), 30)
-const rules: Expected = {
+const rules: natKit.Expected = {
   isInside: (word) => inside.contains(Ip.v4(word)),
   isPublic: (word) => pool.contains(Ip.v4(word)),
   quietUs: 59e6,
@@ -60,7 +61,7 @@ function frameOf({ kind, host, port, remote, flags }: Step): Uint8Array {
 }
 
 /** Packets from inside, each with the answers to what left; some answers come to strangers' ports. */
-async function play(bench: Bench, steps: readonly Step[]): Promise<void> {
+async function play(bench: natKit.Bench, steps: readonly Step[]): Promise<void> {
   for (const s of steps) {
     bench.pass(s.seconds)
     for (const p of await bench.send(frameOf(s))) {
@@ -71,7 +72,7 @@ async function play(bench: Bench, steps: readonly Step[]): Promise<void> {
 }
 
 /** The actors of a NAT whose calls take their time, there and back, in an order that the scheduler draws. */
-function delayed(state: Bench['solo']['state'], wait: () => Promise<unknown>) {
+function delayed(state: natKit.Bench['solo']['state'], wait: () => Promise<unknown>) {
   const slow = <T extends object>(stub: T): T =>
     new Proxy(stub, {
       get: (target, name) => {
@@ -107,7 +108,7 @@ describe('nat', () => {
       fc.asyncProperty(fc.scheduler(), rounds, fc.boolean(), async (s, all, anyPort) => {
         const bench = new Bench({ ports: '2000-2005', 'udp-timeout': '30', 'any-port': anyPort })
         const state = delayed(bench.solo.state, () => s.schedule(Promise.resolve()))
-        const outs: Seen[] = []
+        const outs: natKit.Seen[] = []
         for (const { ends, seconds } of all) {
           bench.pass(seconds)
           const verdicts = ends.map(({ host, port }) => {
@@ -117,7 +118,7 @@ describe('nat', () => {
             const emit = (sent: Uint8Array) =>
               void outs.push({ index, us: bench.us, bytes: sent.slice() })
             const p = packetOf(bytes, bench.us, index)
-            return nat.onPacket(p, state, bench.solo.env, { emit })
+            return nat.onPacket(p, state, bench.solo.env, { emit, event() {} })
           })
           await s.waitFor(Promise.all(verdicts))
         }
@@ -156,7 +157,7 @@ describe('nat', () => {
     }
     const { ins, outs } = bench
     expect(checkNat(ins, outs, rules)).toEqual([])
-    const altered = (change: (bytes: Uint8Array) => void): Seen[] =>
+    const altered = (change: (bytes: Uint8Array) => void): natKit.Seen[] =>
       outs.map((o) => {
         const bytes = o.bytes.slice()
         if (o.index === 20) change(bytes)

@@ -9,8 +9,9 @@ import {
   TCP_SYN,
   updateChecksum,
 } from '../../nf-apps/packet/index.ts'
-import { wrongChecksum } from '../property/nat-checker.ts'
-import { Bench, dstOf, exchange, packetOf, ping, srcOf, tcp, udp } from '../property/nat-loop.ts'
+import { nat as natKit } from '../kit/index.ts'
+
+const { Bench, dstOf, exchange, packetOf, ping, srcOf, tcp, udp, wrongChecksum } = natKit
 
 const A = '10.0.0.1'
 const B = '10.0.0.2'
@@ -20,7 +21,7 @@ const PUBLIC = '192.0.2.1'
 const SYN_ACK = TCP_SYN | TCP_ACK
 
 /** An open connection from `inside` to the remote end; answers its public end. */
-async function connect(bench: Bench, inside: string, remote: string): Promise<string> {
+async function connect(bench: natKit.Bench, inside: string, remote: string): Promise<string> {
   const out = await bench.one(tcp(inside, remote, TCP_SYN))
   const end = srcOf(out) ?? ''
   expect(await bench.one(tcp(remote, end, SYN_ACK))).toBeDefined()

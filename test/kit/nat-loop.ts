@@ -13,8 +13,8 @@ import {
   TCP_RST,
   TCP_SYN,
 } from '../../nf-apps/packet/index.ts'
-import { Solo } from '../kit/index.ts'
 import type { Seen } from './nat-checker.ts'
+import { Solo } from './solo.ts'
 
 /** What a NAT is run by: it takes a packet, and says its verdict once all it sent is in `emitted`. */
 export interface Runner {

@@ -1,0 +1,53 @@
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { RehomeError } from '../bus/index.ts'
+import { CaptureRecord, LINE, type Output, PcapWriter } from '../loadgen/index.ts'
+import { LINK_ETHERNET } from '../nf-apps/packet/index.ts'
+
+/** Files of what an NF sends besides its verdicts, written as it comes. */
+export class Outputs {
+  private readonly record = new CaptureRecord()
+  private readonly pcap: string | undefined
+  private readonly events: number | undefined
+  private writer: PcapWriter | undefined
+
+  constructor(pcap: string | undefined, events: string | undefined) {
+    this.pcap = pcap
+    this.events = events === undefined ? undefined : create(events)
+  }
+
+  take({ index, timeUs, linkType, bytes }: Output): void {
+    if (linkType === LINE) {
+      if (this.events === undefined) return
+      writeSync(this.events, `${index} ${new TextDecoder().decode(bytes)}\n`)
+    } else if (this.pcap !== undefined) {
+      this.writer ??= new PcapWriter(this.pcap, { linkType })
+      const length = bytes.length
+      this.writer.write(
+        Object.assign(this.record, {
+          bytes,
+          start: 0,
+          end: length,
+          wireLength: length,
+          timeUs,
+          linkType,
+        }),
+      )
+    }
+  }
+
+  close(): void {
+    if (this.events !== undefined) closeSync(this.events)
+    if (this.pcap === undefined) return
+    this.writer ??= new PcapWriter(this.pcap, { linkType: LINK_ETHERNET })
+    this.writer.close()
+  }
+}
+
+function create(path: string): number {
+  try {
+    return openSync(path, 'w')
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new RehomeError('bad-argument', `--events: cannot write ${path}: ${why.split(',')[0]}`)
+  }
+}

@@ -1,0 +1,2 @@
+export * from './nat-checker.ts'
+export * from './nat-loop.ts'
