@@ -118,10 +118,11 @@ export class LiveInput {
 
   /** Steers what comes in, until the run is stopped; the scale changes by the clock. */
   async feed(source: Source, o: FeedPorts): Promise<number> {
-    const start = o.now()
     const { steerer, member } = source
+    let start = o.now()
     let part = 0
     while (!o.stopped()) {
+      if (steerer.index === 0) start = o.now() // the first part begins with the first packet
       const due = Math.min(o.scale.length - 1, Math.floor((o.now() - start) / this.everyMs))
       if (due > part) {
         part = due

@@ -40,6 +40,10 @@ const verbs = {
     return runOpen(process.execPath, ['dist/bench/main.js', ...args], nats.env)
   },
   'check:prads': (args) => runOpen(process.execPath, ['dist/test/kit/check-prads.js', ...args]),
+  'check:nat': async (args) => {
+    const nats = await ensureNats()
+    return runOpen(process.execPath, ['dist/test/kit/check-nat.js', ...args], nats.env)
+  },
   'check:ids': (args) => runOpen(process.execPath, ['dist/test/kit/check-ids.js', ...args]),
   sim: (args) => runOpen(process.execPath, ['dist/test/kit/sim-main.js', ...args]),
   fuzz: (args) => runOpen(process.execPath, ['dist/test/kit/fuzz-main.js', ...args]),

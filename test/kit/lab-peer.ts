@@ -1,10 +1,12 @@
 import { createSocket } from 'node:dgram'
 import { connect, createServer, type Socket } from 'node:net'
+import { probeAll } from './lab-probes.ts'
 
 /*
  * What talks through a NAT in the lab (lab.ts), as a process on either machine.
  *
  *   lab-peer server HOST                                            prints its port, then serves until it is ended
+ *   lab-peer probe HOST PORT ADDRESS                                prints JSON: what was wrong with each, or null
  *   lab-peer client HOST PORT ADDRESSES DOWNLOADS TALKS DATAGRAMS SECONDS    prints one line of JSON: ClientReport
  *
  * A download is so many bytes, sent a piece at a time through all of the seconds; a talk is a line now and then that is
@@ -32,10 +34,11 @@ const ALL_SENT = 'piece'
 const byteAt = (at: number) => (at * 7 + (at >>> 8)) & 255
 
 function serve(host: string): void {
-  const server = createServer((socket) => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.once('data', (first) => {
-      const [kind, count] = first.toString().trim().split(' ')
+      const [kind, count = ''] = first.toString().trim().split(' ')
       if (kind === ALL_SENT) return pieces(socket, Number(count))
+      if (kind === 'GET') return page(socket, Number(count.slice(1)))
       socket.write(first)
       socket.pipe(socket)
     })
@@ -48,6 +51,12 @@ function serve(host: string): void {
     )
     echo.bind(port, host, () => process.stdout.write(`${port}\n`))
   })
+}
+
+/** So many bytes by HTTP, as fast as they are taken. */
+function page(socket: Socket, bytes: number): void {
+  socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\nConnection: close\r\n\r\n`)
+  socket.end(Buffer.alloc(bytes, 'x'))
 }
 
 function pieces(socket: Socket, count: number): void {
@@ -189,4 +198,5 @@ async function client([
 
 const [kind, ...rest] = process.argv.slice(2)
 if (kind === 'server') serve(rest[0] ?? '')
+else if (kind === 'probe') await probeAll(rest[0] ?? '', Number(rest[1]), rest[2] ?? '')
 else await client(rest)

@@ -1,5 +1,6 @@
 import {
   checksum,
+  FINE,
   isIcmpError,
   LINK_ETHERNET,
   loadQuoted,
@@ -85,6 +86,34 @@ export function checkNat(ins: readonly Seen[], outs: readonly Seen[], e: Expecte
   }
   return found
 }
+
+/** A frame that came out of a NAT, with its cause's time but not its index: as a capture has it. */
+type Unnamed = Omit<Seen, 'index'>
+
+/**
+ * Finds the inputs that outputs come from: of the same time, and the same but for what a NAT changes. Fragments that
+ * were held go under another's time, and are left out; −1 is the index of an output that has no input.
+ */
+export function withCauses(ins: readonly Seen[], outs: readonly Unnamed[]): Seen[] {
+  const byTime = new Map<number, { index: number; text: string }[]>()
+  for (const one of ins) {
+    const us = Math.round(one.us)
+    const there = byTime.get(us) ?? []
+    there.push({ index: one.index, text: textOf(load(one)) })
+    byTime.set(us, there)
+  }
+  return outs.flatMap((o) => {
+    const out = load({ ...o, index: -1 })
+    const there = byTime.get(Math.round(o.us)) ?? []
+    const at = there.findIndex(({ text }) => text === textOf(out))
+    const [cause] = at < 0 ? [] : there.splice(at, 1)
+    if (!cause && out.isFragment) return []
+    return [{ ...o, index: cause?.index ?? -1 }]
+  })
+}
+
+const textOf = (p: Packet) =>
+  Buffer.from(p.malformed === FINE ? blank(p) : p.bytes).toString('latin1')
 
 interface Books {
   readonly byInside: Map<string, Use>

@@ -1,2 +1,3 @@
+export * from './nat-captures.ts'
 export * from './nat-checker.ts'
 export * from './nat-loop.ts'

@@ -203,4 +203,39 @@ describe('a NAT that scales', () => {
       expect(checkNat(run.ins, run.outs, rules), `seed ${seed}`).toEqual([])
     }
   })
+
+  it('has all its ports in use before a new flow is dropped, and old ones go on', async () => {
+    const PORTS = 24
+    for (const seed of seeds(4)) {
+      const options = { ports: '2000-2023', 'any-port': seed % 2 === 0, 'udp-timeout': '300' }
+      const { passed, again, later } = await inMacrotask(() => {
+        const run = new NatCluster(seed, options, seed % 4 > 1, true)
+        const random = new Random(seed)
+        const flows = Array.from({ length: 32 }, (_, i) => {
+          return udp(`10.0.0.${1 + (i % 7)}:${1990 + i}`, '198.51.100.1:80')
+        })
+        // All at once, while instances come and go: calls for ports meet each other on their way.
+        const sendAll = () => {
+          const first = run.ins.length
+          for (const bytes of flows) {
+            run.send(bytes)
+            if (random.unit() < 0.2) run.go(Math.floor(random.unit() * 20))
+            if (random.unit() < 0.04) run.scale(random)
+          }
+          run.cluster.until(() => run.cluster.settled, 'all have their verdicts')
+          return new Set(run.outs.filter((o) => o.index >= first).map((o) => o.index - first))
+        }
+        const passed = sendAll()
+        const again = sendAll()
+        run.us += 700e6
+        flows.reverse()
+        const later = sendAll()
+        expect(checkNat(run.ins, run.outs, { ...rules, quietUs: 299e6, keptUs: 299e6 })).toEqual([])
+        return { passed, again, later }
+      })
+      expect(passed.size, `seed ${seed}`).toBe(PORTS)
+      expect(again, `seed ${seed}: the same flows go on`).toEqual(passed)
+      expect(later.size, `seed ${seed}: ports are free again`).toBe(PORTS)
+    }
+  })
 })

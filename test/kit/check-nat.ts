@@ -1,0 +1,157 @@
+/**
+ * `npm run check:nat [live|captures]`: the same client traffic through the kernel's own NAT (nftables masquerade) and through ours while
+ * it scales 1 → 2 → 3 → 1, in network namespaces: what came whole, what was reset, and which mappings each made; then captures on
+ * one instance and on many.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Lab } from './lab.ts'
+import {
+  agreement,
+  type Flow,
+  flowText,
+  type Outcome,
+  TCP_COUNTS,
+  throughKernel,
+  throughOurs,
+} from './lab-nat.ts'
+import { overCapture } from './nat-captures.ts'
+
+/** Debian's packages by their programs. */
+const PEERS: Readonly<Record<string, string>> = {
+  nft: 'nftables',
+  conntrack: 'conntrack',
+  curl: 'curl',
+  iperf3: 'iperf3',
+  nc: 'netcat-openbsd',
+  ping: 'iputils-ping',
+}
+
+const folders = `${process.env.PATH}${delimiter}/usr/sbin${delimiter}/sbin`.split(delimiter)
+const isThere = (program: string) => folders.some((folder) => existsSync(`${folder}/${program}`))
+const missing = () => Object.keys(PEERS).filter((program) => !isThere(program))
+
+/** Debian has the peers in its archive; root may ask for them. */
+function install(): void {
+  const packages = missing().map((program) => PEERS[program] ?? program)
+  if (packages.length === 0) return
+  const command = `apt-get install -y ${packages.join(' ')}`
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
+    return console.log(`missing: sudo ${command}`)
+  }
+  console.log(command)
+  try {
+    execFileSync('apt-get', ['install', '-y', ...packages], { stdio: 'ignore' })
+  } catch {
+    console.log('that failed')
+  }
+}
+
+function table(kernel: Outcome | undefined, ours: Outcome): void {
+  const row = (name: string, a: string, b: string) =>
+    console.log(name.padEnd(44) + a.padStart(18) + b.padStart(18))
+  row('client traffic, and how it went', 'nftables', 'ours, 1,2,3,1')
+  for (const [name, { good, of }] of ours.traffic) {
+    const theirs = kernel?.traffic.get(name)
+    row(name, theirs ? `${theirs.good} of ${theirs.of}` : '–', `${good} of ${of}`)
+  }
+  for (const name of TCP_COUNTS) {
+    row(name, kernel ? String(kernel.tcp[name]) : '–', String(ours.tcp[name]))
+  }
+  for (const [who, outcome] of [
+    ['nftables', kernel],
+    ['ours', ours],
+  ] as const) {
+    for (const what of outcome?.broken ?? []) console.log(`${who}: ${what}`)
+  }
+  console.log(ours.said.join('\n'))
+}
+
+function mappings(kernel: readonly Flow[], ours: readonly Flow[]): void {
+  const a = agreement(kernel, ours)
+  console.log(`\nmappings: conntrack -E tells ${a.kernel} new flows, ours ${a.ours}`)
+  console.log(
+    `  of fixed ends: ${a.both} by both, ${a.kernelOnly.length} by the kernel alone, ${a.oursOnly.length} by ours alone`,
+  )
+  console.log(`  with the same public port: ${a.samePort} of ${a.both}`)
+  console.log(`  ports preserved: kernel ${a.preserved.kernel}, ours ${a.preserved.ours}`)
+  console.log(`  public ends that stand for two: kernel ${a.shared.kernel}, ours ${a.shared.ours}`)
+  for (const flow of a.kernelOnly.slice(0, 10)) console.log(`  - ${flowText(flow)}`)
+  for (const flow of a.oursOnly.slice(0, 10)) console.log(`  + ${flowText(flow)}`)
+}
+
+/** Whether ours did all that the kernel did, and broke nothing. */
+function holds(kernel: Outcome | undefined, ours: Outcome): boolean {
+  const refused = [...ours.traffic].filter(([name, { good }]) => {
+    const theirs = kernel?.traffic.get(name)
+    return theirs !== undefined && good < theirs.good
+  })
+  for (const [name] of refused) console.log(`the kernel passes more of: ${name}`)
+  const whole = [...ours.traffic.values()].every(({ good, of }) => good === of)
+  // One of the single things is an end that resets its own connection.
+  const resets =
+    ours.tcp['resets of open connections'] <= (kernel?.tcp['resets of open connections'] ?? 2)
+  return refused.length === 0 && whole && resets
+}
+
+/** Every capture on one instance and on 1,2,3,1, both buses, both placements. */
+function captures(): boolean {
+  const data = beside('shared/data/pcaps')
+  const stored = existsSync(data) ? readdirSync(data).map((name) => join(data, name)) : []
+  const ways = ['memory', 'nats'].flatMap((bus) =>
+    ['aligned', 'spread'].map((placement) => ['--bus', bus, '--placement', placement]),
+  )
+  const columns = ['packets', 'passed', 'different', 'counts', 'faults']
+  console.log(
+    ['\ncapture, 1 against 1,2,3,1'.padEnd(60), ...columns.map((c) => c.padStart(10))].join(''),
+  )
+  let fine = true
+  for (const capture of [beside('samples/office.pcap'), ...stored]) {
+    for (const r of overCapture(capture, ways)) {
+      const cells = [
+        r.packets,
+        r.passed,
+        r.different,
+        r.sameCounts ? 'same' : 'other',
+        r.faults.length,
+      ]
+      console.log(
+        `${r.capture} ${r.how}`.padEnd(59) + cells.map((c) => String(c).padStart(10)).join(''),
+      )
+      for (const fault of r.faults.slice(0, 5)) console.log(`  ${fault}`)
+      fine &&= r.different === 0 && r.sameCounts && r.faults.length === 0
+    }
+  }
+  return fine
+}
+
+/** In the checkout or beside it, whether this runs from its sources or from what was built of them. */
+function beside(name: string): string {
+  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+    const found = join(at, name)
+    if (existsSync(found) || at === dirname(at)) return found
+  }
+}
+
+/** Client traffic through the kernel's NAT and through ours. */
+async function live(): Promise<boolean> {
+  const why = Lab.impossible()
+  if (why) {
+    console.log(`client traffic cannot be checked here: ${why}`)
+    return true
+  }
+  install()
+  for (const program of missing())
+    console.log(`${program} is missing: what it would do is left out`)
+  const kernel = isThere('nft') ? await throughKernel(isThere) : undefined
+  const ours = await throughOurs(isThere)
+  table(kernel, ours)
+  if (kernel && isThere('conntrack')) mappings(kernel.flows, ours.flows)
+  return holds(kernel, ours)
+}
+
+const only = process.argv[2]
+const fine = [only === 'captures' || (await live()), only === 'live' || captures()]
+if (fine.includes(false)) process.exitCode = 1
