@@ -85,7 +85,7 @@ class Direct implements Block {
     return p.malformed === FINE && p.kind !== NET_NONE
   }
   protected emitted(_bytes: Uint8Array): void {}
-  private readonly output = { emit: (bytes: Uint8Array) => this.emitted(bytes) }
+  private readonly output = { emit: (bytes: Uint8Array) => this.emitted(bytes), event() {} }
 
   /** A packet that waits keeps its bytes; the next ones have others. */
   private keep(verdict: Promise<unknown>): void {
