@@ -165,7 +165,16 @@ export const placementMutants: readonly MutantOf[] = [
     name: 'home-says-absent',
     rule: '8: a READ-HOME that misses goes back to the slot owner',
     race: 'the actor has moved on meanwhile, and the reader is told that there is none',
-    bias: { keys: 3, joins: 6, leaves: 6, faults: { drop: 0, double: 0, late: 0.4 } },
+    bias: {
+      slotBits: 4,
+      keys: 8,
+      flows: 1,
+      joins: 6,
+      leaves: 6,
+      reading: 0.6,
+      spread: true,
+      faults: { drop: 0, double: 0, late: 0.4 },
+    },
     inHistory: true,
     leaveOut: ({ reads }) => {
       const sayAbsent = method<[MemberNo, number, number], void>(reads, 'sayAbsent')
