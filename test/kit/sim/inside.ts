@@ -1,5 +1,5 @@
 import type { ByteReader, ByteWriter, MemberNo } from '../../../bus/index.ts'
-import { Instance, type Source } from '../../../cli/index.ts'
+import type { Instance, Source } from '../../../cli/index.ts'
 
 /**
  * The inside of a simulated member, for mutants: they replace a method by one that leaves a rule out, so the product
@@ -27,6 +27,7 @@ export interface ActorType {
   readonly words: Uint32Array
   readonly table: {
     get(row: number, word: number): number
+    find(hash: number, words: Uint32Array): number
     keyOf(row: number, words: Uint32Array): void
   }
   readWords(r: ByteReader): void
@@ -88,6 +89,8 @@ export function insideOf(body: Instance | Source) {
     updates: part(space, 'updates'),
     reads: part(space, 'reads'),
     collects: part(space, 'collects'),
+    recovery: part(space, 'recovery'),
+    steerer: body instanceof Instance ? undefined : body.steerer,
     intake: body instanceof Instance ? body.intake : undefined,
   }
 }

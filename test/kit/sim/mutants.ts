@@ -1,6 +1,7 @@
 import type { ClusterOptions } from './cluster.ts'
 import { type Inside, insideOf } from './inside.ts'
 import { actorMutants } from './mutants-actors.ts'
+import { crashMutants } from './mutants-crash.ts'
 import { linkMutants } from './mutants-links.ts'
 import { placementMutants } from './mutants-placement.ts'
 import type { Scenario } from './scenarios.ts'
@@ -20,7 +21,7 @@ export interface MutantOf {
   readonly leaveOut: (inside: Inside) => void
 }
 
-const all = [...placementMutants, ...actorMutants, ...linkMutants]
+const all = [...placementMutants, ...actorMutants, ...linkMutants, ...crashMutants]
 
 /** In the order of their rules' numbers; rules without one come last. */
 export const mutants: readonly MutantOf[] = all.sort((a, b) => numberOf(a) - numberOf(b))
