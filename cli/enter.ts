@@ -76,9 +76,14 @@ export async function enter<T extends { readonly member: Member }>(
     onError: o.onError,
   })
   const { member } = body
-  const pulse = heartbeats(no, o, membership, member, failed('taking out a silent member'))
+  const gate = new Gate(membership, member, failed('asking for the view'))
+  const onWake = () => gate.close()
+  const taking = failed('taking out a silent member')
+  const pulse = heartbeats(no, o, membership, member, onWake, taking)
   const listening = await o.bus.listen(no, (frame) => {
-    if (!pulse.takes(frame)) member.receive(frame)
+    if (pulse.takes(frame)) return
+    pulse.look()
+    gate.receive(frame)
   })
   o.bus.onReconnect(() => member.links.kick())
   const stop = () => {
@@ -111,6 +116,7 @@ function heartbeats(
   { bus, clock }: { bus: Bus; clock: Clock },
   membership: Membership,
   member: Member,
+  onWake: () => void,
   failed: (error: unknown) => void,
 ): Pulse {
   let evicting = false
@@ -119,6 +125,7 @@ function heartbeats(
     clock,
     publish: (to, bytes) => bus.publish(to, bytes),
     actors: () => member.space.actors,
+    onWake,
     onSilent: (silent, actors) => {
       if (evicting) return
       evicting = true
@@ -131,4 +138,41 @@ function heartbeats(
     },
   })
   return pulse
+}
+
+/**
+ * Frames that have come to a process while it was stopped wait until it has heard whether it is still a member: it may
+ * have been taken out, and the actors that they are about may live elsewhere by now.
+ */
+class Gate {
+  private held: Uint8Array[] | undefined
+  private readonly membership: Membership
+  private readonly member: Member
+  private readonly failed: (error: unknown) => void
+
+  constructor(membership: Membership, member: Member, failed: (error: unknown) => void) {
+    this.membership = membership
+    this.member = member
+    this.failed = failed
+  }
+
+  receive(frame: Uint8Array): void {
+    if (this.held) this.held.push(frame)
+    else this.member.receive(frame)
+  }
+
+  close(): void {
+    if (this.held) return
+    this.held = []
+    this.membership
+      .confirm()
+      .catch(this.failed)
+      .finally(() => this.open())
+  }
+
+  private open(): void {
+    const held = this.held ?? []
+    this.held = undefined
+    for (const frame of held) this.member.receive(frame)
+  }
 }

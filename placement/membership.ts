@@ -161,6 +161,14 @@ export class Membership {
     }
   }
 
+  /** Asks the register for the newest view, however long that takes. */
+  async confirm(): Promise<void> {
+    await this.retry('view after a sleep', async () => {
+      await this.fetch()
+      return true
+    })
+  }
+
   /**
    * Fetches the view that a frame has named, or a newer one. The register may answer with an older view than
    * asked for, so it is asked again, for a bounded time.

@@ -90,7 +90,7 @@ export function insideOf(body: Instance | Source) {
     reads: part(space, 'reads'),
     collects: part(space, 'collects'),
     recovery: part(space, 'recovery'),
-    steerer: body instanceof Instance ? undefined : body.steerer,
-    intake: body instanceof Instance ? body.intake : undefined,
+    steerer: 'steerer' in body ? body.steerer : undefined,
+    intake: 'intake' in body ? body.intake : undefined,
   }
 }
