@@ -150,6 +150,18 @@ export class Core {
     for (let i = 0; i < count; i++) hashes[i] = mix(hashes[i]! ^ SPREAD_SALT)
   }
 
+  /** The crash that the view knows of: what is said about an activation is good until the next one. */
+  get crash(): number {
+    return this.view?.crash.epoch ?? 0
+  }
+  /**
+   * Said before a crash that we know of: the directory has been made anew since, and that number may name another
+   * activation now.
+   */
+  isOld(crash: number): boolean {
+    return crash < this.crash
+  }
+
   slot(hash: number): number {
     return slotOf(hash, this.slots.slotBits)
   }

@@ -30,6 +30,7 @@ export class Directory {
   }
 
   serveAcquire(type: RuntimeType, hash: number, r: ByteReader): void {
+    if (this.core.isOld(r.u32())) return // its asker has reported it, and it has been served
     const asker = r.u32()
     const request = r.u32()
     this.acquire(type, hash, asker, request, r.u8() === 1)
@@ -75,10 +76,11 @@ export class Directory {
   serveRemoved(type: RuntimeType, hash: number, r: ByteReader): void {
     const { core } = this
     const number = r.u32()
-    const home = r.u32()
+    if (core.isOld(r.u32())) return
     const row = type.table.find(hash, type.words)
     // Another number: a TRANSFER is on its way to that home, which answers from its tombstone (rule 4).
     if (row < 0 || type.table.get(row, ENTRY) !== number) return
+    const home = type.table.get(row, HOME)
     type.table.set(row, ENTRY, 0)
     type.table.set(row, HOME, 0)
     const w = core.about(home, Kind.REMOVED_OK, type, hash, type.words)
@@ -90,6 +92,7 @@ export class Directory {
   /** RELEASE: an ordinary move, to the slot owner itself (rule 14). */
   serveRelease(type: RuntimeType, hash: number, r: ByteReader): void {
     const number = r.u32()
+    if (this.core.isOld(r.u32())) return
     const row = type.table.find(hash, type.words)
     if (row < 0 || type.table.get(row, ENTRY) !== number) return
     this.fetch(type, row)

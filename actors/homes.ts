@@ -70,8 +70,10 @@ export class Homes {
     const hash = type.table.get(row, HASH)
     affair.acquire = core.nextRequest()
     affair.askedAt = core.clock.now()
+    affair.askedCrash = core.crash
     type.table.keyOf(row, type.words)
     const w = core.toOwner(Kind.ACQUIRE, type, hash, type.words)
+    w.u32(core.crash)
     w.u32(core.self)
     w.u32(affair.acquire)
     w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
@@ -146,7 +148,7 @@ export class Homes {
       this.tombs.add(core.activationId(hash, number))
       const w = core.toOwner(Kind.REMOVED, type, hash, type.words)
       w.u32(number)
-      w.u32(core.self)
+      w.u32(core.crash)
       core.out.end()
     }
     if (affair) this.afterLife(type, row, affair)

@@ -157,7 +157,8 @@ export class Recovery {
     if (table.isFree(row)) return
     const number = table.get(row, ACTIVATION)
     const affair = type.affairOf(row)
-    const moves = affair && (affair.transfer || affair.acquire || affair.due || affair.held)
+    const asks = affair !== undefined && this.asksInVain(affair)
+    const moves = affair && (affair.transfer || asks || affair.due || affair.held)
     if (number === 0 && !moves) return
     const hash = table.get(row, HASH)
     for (const no of this.holders(this.core.slot(hash))) {
@@ -167,8 +168,13 @@ export class Recovery {
       type.writeKey(w, hash, type.words)
       w.u32(number)
       w.u8(moves ? 1 : 0)
-      if (affair && moves) writeMoves(w, affair, number)
+      if (affair && moves) writeMoves(w, affair, number, asks)
     }
+  }
+
+  /** It asked before the crash. A later ACQUIRE finds its way by itself, and must not be served twice. */
+  private asksInVain(affair: Affair): boolean {
+    return affair.acquire !== 0 && this.core.isOld(affair.askedCrash)
   }
 
   // ---- what the reports come to ----
@@ -233,6 +239,7 @@ export class Recovery {
     let home = table.get(row, HOME)
     for (let order = orderOf(c, home, at); order; order = orderOf(c, home, at)) {
       made.add(order.from)
+      c.served.add(`${order.to} ${order.request}`)
       at = order.number
       home = order.to
       if (order.request === 0) coming.set(home, (coming.get(home) ?? 0) + 1)
@@ -250,10 +257,13 @@ export class Recovery {
     core.tidy(type, row)
   }
 
-  /** Requests that may have died with whom they were sent to. One served twice only moves the actor to its home again. */
+  /**
+   * Requests that died with whom they were sent to, or with the home before. Not one that is served by an order that
+   * stands: it would move the actor to its asker once more, who may have left by then.
+   */
   private serveAgain(c: Case): void {
     for (const { from, acquire, mustExist } of c.told) {
-      if (acquire === 0) continue
+      if (acquire === 0 || c.served.has(`${from} ${acquire}`)) continue
       c.type.words.set(c.words)
       this.directory.acquire(c.type, c.hash, from, acquire, mustExist)
     }
@@ -329,6 +339,8 @@ interface Case {
   readonly hash: number
   readonly words: Uint32Array
   readonly told: Told[]
+  /** Whose requests an order that stands will serve: member and request. */
+  readonly served: Set<string>
 }
 /** What will not come about at one member: orders about activations, and all but `due` of the moves it awaits. */
 interface Void {
@@ -339,8 +351,8 @@ interface Void {
   readonly due: number
 }
 
-function writeMoves(w: ByteWriter, affair: Affair, activation: number): void {
-  w.u32(affair.acquire)
+function writeMoves(w: ByteWriter, affair: Affair, activation: number, asks: boolean): void {
+  w.u32(asks ? affair.acquire : 0)
   w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
   w.u32(affair.due)
   const orders = [...(affair.held ?? [])]
@@ -367,7 +379,7 @@ function noteCase(cases: Map<string, Case>, type: RuntimeType, hash: number, tol
   const name = `${type.id} ${hash} ${type.words}`
   const known = cases.get(name)
   if (known) known.told.push(told)
-  else cases.set(name, { type, hash, words: type.words.slice(), told: [told] })
+  else cases.set(name, { type, hash, words: type.words.slice(), told: [told], served: new Set() })
 }
 
 function orderOf(c: Case, home: MemberNo, activation: number): Held | undefined {

@@ -78,9 +78,10 @@ export interface Affair {
    * -1 if the actor is not here any more.
    */
   deferred: ((row: Row) => void)[]
-  /** Number of the ACQUIRE that is out, and when it was sent; 0: none. */
+  /** Number of the ACQUIRE that is out, and when it was sent, also by the crashes known; 0: none. */
   acquire: number
   askedAt: number
+  askedCrash: number
   /** A turn is suspended; the activation stays until it ends (rule 21). */
   busy: boolean
   /** Granted, or come without a state: no turn or call has made the actor yet. */
@@ -191,6 +192,7 @@ export class RuntimeType {
       waiting: [],
       deferred: [],
       acquire: 0,
+      askedCrash: 0,
       askedAt: 0,
       busy: false,
       unmade: false,

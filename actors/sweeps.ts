@@ -53,6 +53,7 @@ export class Sweeps {
     type.table.keyOf(row, type.words)
     const w = core.toOwner(Kind.RELEASE, type, hash, type.words)
     w.u32(number)
+    w.u32(core.crash)
     core.out.end()
   }
 

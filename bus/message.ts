@@ -100,6 +100,8 @@ export const Kind = {
     'instance',
     'all actors of a type, in the slots you own',
     'FOUND each, and COLLECTED',
+    // The collector begins again when it hears that a member is gone: those asked must have heard by then.
+    { judged: true },
   ),
   FOUND: kind('FOUND', 'home', 'collector', 'one of the actors, or: it has ended', '–'),
   COLLECTED: kind(

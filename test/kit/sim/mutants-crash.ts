@@ -73,6 +73,13 @@ export const crashMutants: readonly MutantOf[] = [
     leaveOut: ({ slots }) => replace(slots, 'countFrom', nothing),
   },
   {
+    name: 'believe-the-old',
+    rule: 'crash: what was said of an activation before it is not believed behind it',
+    race: 'a REMOVED that was passed on late ends the new activation that has its number',
+    bias,
+    leaveOut: ({ core }) => replace(core, 'isOld', () => () => false),
+  },
+  {
     name: 'serve-the-dead',
     rule: 'crash: the dead are made no home',
     race: 'an ACQUIRE of the dead one, passed on late, moves the actor to where nobody is',
