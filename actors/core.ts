@@ -100,6 +100,8 @@ export class Core {
   inTurn = false
   /** A crash is being recovered from: no actor leaves, nor does what waits to leave change. */
   frozen = false
+  /** The same, and what is here has not been reported yet. */
+  fencing = false
   private readonly spread: boolean
   private requests = 0
 

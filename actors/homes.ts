@@ -203,13 +203,16 @@ export class Homes {
     if (core.view?.isGone(transfer.to)) return
     const row = type.table.find(hash, type.words)
     if (row >= 0 && type.table.get(row, ACTIVATION) === number) {
-      if (type.table.get(row, AFFAIR) === 0) return this.give(type, row, undefined, transfer)
+      const still = type.table.get(row, AFFAIR) === 0 && !core.frozen
+      if (still) return this.give(type, row, undefined, transfer)
       const affair = type.needAffair(row)
       invariant(!affair.transfer, 'an activation is ordered away once')
       affair.transfer = transfer
       return this.run(type, row, affair)
     }
     const id = core.activationId(hash, number)
+    // It is reported as ended, and the recovery serves who was to get it.
+    if (core.fencing && this.tombs.has(id)) return
     if (this.tombs.delete(id)) this.sendGone(type, hash, transfer)
     else this.hold(type, core.rowFor(type, hash), { ...transfer, from: number })
   }

@@ -74,6 +74,7 @@ export class Recovery {
       this.told.clear()
       this.over.clear()
       core.frozen = true
+      core.fencing = true
       core.slots.pause()
       this.homes.dropOrdersToDead()
     }
@@ -126,6 +127,7 @@ export class Recovery {
 
   private report(): void {
     this.reported = true
+    this.core.fencing = false
     this.tombsTold = this.homes.tombNumbers()
     const scribes = new Map<MemberNo, Scribe>()
     for (const no of this.participants('instance')) {

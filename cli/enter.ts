@@ -67,19 +67,13 @@ export async function enter<T extends { readonly member: Member }>(
     onSettled: (epoch) => void membership.reportSettled(epoch).catch(failed('reporting')),
     onLeft: () => {
       isLeaving = true
-      const last = o.beforeGone ? o.beforeGone(body) : Promise.resolve()
-      last
-        .then(() => membership.remove(no))
-        .then(gone)
-        .catch(failed('leaving'))
+      takeOut(o, body, membership).then(gone).catch(failed('leaving'))
     },
     onError: o.onError,
   })
   const { member } = body
   const gate = new Gate(membership, member, failed('asking for the view'))
-  const onWake = () => gate.close()
-  const taking = failed('taking out a silent member')
-  const pulse = heartbeats(no, o, membership, member, onWake, taking)
+  const pulse = heartbeats(o, membership, member, gate, failed('taking out a silent member'))
   const listening = await o.bus.listen(no, (frame) => {
     if (pulse.takes(frame)) return
     pulse.look()
@@ -110,22 +104,26 @@ export async function enter<T extends { readonly member: Member }>(
   return { no, body, membership, left, evicted, leave: () => membership.leave(), stop }
 }
 
+async function takeOut<T>(o: EnterOptions<T>, body: T, membership: Membership): Promise<void> {
+  await o.beforeGone?.(body)
+  await membership.remove(membership.no)
+}
+
 /** Says that the member lives, and takes out the one before it if that one does not say so. */
 function heartbeats(
-  self: MemberNo,
   { bus, clock }: { bus: Bus; clock: Clock },
   membership: Membership,
   member: Member,
-  onWake: () => void,
+  gate: Gate,
   failed: (error: unknown) => void,
 ): Pulse {
   let evicting = false
   const pulse = new Pulse({
-    self,
+    self: membership.no,
     clock,
     publish: (to, bytes) => bus.publish(to, bytes),
     actors: () => member.space.actors,
-    onWake,
+    onWake: () => gate.close(),
     onSilent: (silent, actors) => {
       if (evicting) return
       evicting = true
