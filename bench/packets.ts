@@ -163,10 +163,11 @@ export class Batches {
   }
 }
 
-/** The answer to a batch: its number, and how many packets were forwarded, dropped and emitted. */
+/** The last answer to a batch: its number, and that no packet was forwarded, dropped or emitted. */
 function doneOf(batch: Uint8Array): ByteReader {
   const w = new ByteWriter()
   w.u32(new ByteReader(batch).u32())
+  w.u8(1)
   for (const n of [0, 0, 0]) w.u32(n)
   return new ByteReader(w.written())
 }
