@@ -69,7 +69,8 @@ export class Collects {
   ): void {
     const { core } = this
     const role = core.model === 'remote-only' ? 'store' : 'instance'
-    const instances = core.view?.members.filter((m) => m.role === role) ?? []
+    const asked = (no: MemberNo) => core.readsOf === 0 || core.readsOf === no
+    const instances = core.view?.members.filter((m) => m.role === role && asked(m.no)) ?? []
     const id = core.nextRequest()
     const owed = new Set(instances.map((m) => m.no))
     const counts = { found: 0, expected: 0, slots: 0, epochs: new Set<number>() }

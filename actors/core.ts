@@ -92,6 +92,8 @@ export class Core {
   view: View | undefined
   /** The member that has all actors, under `remote-only`; 0: none has joined. */
   store: MemberNo = 0
+  /** Under `local-only` each instance has actors of its own: the one whose are read; 0: those here, or all. */
+  readsOf: MemberNo = 0
   /** Actors and tokens may be fetched behind the packets: not before these are stopped, under `stop-and-sync`. */
   mayMove = true
   /** Packet time (µs) of the packet that is being handled: what expiry goes by. */

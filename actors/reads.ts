@@ -89,6 +89,7 @@ export class Reads {
     const { core } = this
     core.stats.stale++
     const hash = core.address(type, key)
+    if (core.readsOf !== 0) return this.ask(type, hash, method, args, this.once(), 0)
     const state = this.stateHere(type, hash)
     if (state) return method.run(state, ...args)
     const cacheKey = this.cacheKey(type, hash, method, args)
@@ -110,9 +111,16 @@ export class Reads {
   lookup(type: RuntimeType, key: unknown): unknown {
     const hash = this.core.address(type, key)
     const row = type.table.find(hash, type.words)
-    if (row >= 0 && this.isReadable(type, row)) return type.snapshot(row)
-    if (this.homes.isAbsent(type, hash, row)) return undefined
-    return this.ask(type, hash, undefined, [], `lookup ${this.core.nextRequest()}`, 0)
+    if (this.core.readsOf === 0) {
+      if (row >= 0 && this.isReadable(type, row)) return type.snapshot(row)
+      if (this.homes.isAbsent(type, hash, row)) return undefined
+    }
+    return this.ask(type, hash, undefined, [], this.once(), 0)
+  }
+
+  /** The cache key of what is asked for once and shared with nobody. */
+  private once(): string {
+    return `once ${this.core.nextRequest()}`
   }
 
   /** The state to read from here: the activation's, or a fresh one if there is none anywhere. */
@@ -200,7 +208,7 @@ export class Reads {
 
   private send(asked: Asked): void {
     const { core } = this
-    asked.to = core.owner(asked.hash)
+    asked.to = core.readsOf || core.owner(asked.hash)
     if (core.out.creditLeft(asked.to) <= 0) {
       this.stalled.push(asked)
       return
@@ -210,7 +218,8 @@ export class Reads {
     const id = core.nextRequest()
     this.asked.set(id, asked)
     this.byCacheKey.set(asked.cacheKey, id)
-    const w = core.about(asked.to, Kind.READ, asked.type, asked.hash, asked.words)
+    const kind = core.readsOf === 0 ? Kind.READ : Kind.READ_HOME
+    const w = core.about(asked.to, kind, asked.type, asked.hash, asked.words)
     w.u32(core.self)
     w.u32(id)
     w.u8(asked.method?.index ?? LOOKUP)

@@ -162,6 +162,11 @@ export class Space {
     }
   }
 
+  /** Under `local-only`: reads go to this instance's own actors from now on. */
+  set readsOf(no: MemberNo) {
+    this.core.readsOf = no
+  }
+
   /** Slots of ours whose tokens are still to come. */
   get slotsDue(): number {
     return this.core.slots.dueCount

@@ -4,7 +4,8 @@ import type { Entered } from './enter.ts'
 import type { FromChild, ToChild } from './fleet.ts'
 import type { Instance } from './instance.ts'
 import { joinInstance, type OnError } from './join.ts'
-import { loadNF, onClusterEnd, readSettings } from './settings.ts'
+import { loadNF } from './load-nf.ts'
+import { onClusterEnd, readSettings } from './settings.ts'
 
 export interface InstanceArguments {
   readonly nats: string

@@ -7,14 +7,16 @@ import { findNatsServer, RehomeError } from '../bus/index.ts'
 import { builtIn, type OptionValues } from '../nf-apps/index.ts'
 import { exitCodeOf, instanceProcess } from './instance-process.ts'
 import { showLive } from './live.ts'
+import { loadNF } from './load-nf.ts'
+import { newProject } from './new.ts'
 import { figures } from './report.ts'
 import { type RunArguments, run } from './run.ts'
-import { loadNF } from './settings.ts'
 import { scaleCommand, statusCommand } from './status.ts'
 
 const USAGE = `rehome: elastic network functions on a message bus
 
-  rehome run NF    run an NF over packets, on a cluster that scales under it
+  rehome new NAME  make a folder with an NF of yours, its test, and what runs both
+  rehome run NF    run an NF over packets, on a cluster that scales under it; NF is a name or a file (./my-nf.ts)
       --pcap FILE|-           packets from a capture (pcap, pcapng, gzip), - for standard input
       --synthetic SETTINGS    synthetic TCP traffic, e.g. flows=10000,packets=500000,seed=1
       --interface NAME        packets of an interface, until Ctrl-C; Linux, as root
@@ -319,6 +321,12 @@ async function main([command, ...args]: string[]): Promise<void> {
         throw usage(`rehome scale N …: how many instances, from 1 to ${SCALE_MAX}?`)
       }
       return scaleCommand({ ...clusterOf(values), n })
+    }
+    case 'new': {
+      const { positionals } = parse(args, {})
+      if (positionals.length !== 1) throw usage('rehome new NAME: which name is it to have?')
+      process.stdout.write(`${await newProject(positionals[0]!)}\n`)
+      return
     }
     case 'nfs':
       return nfsCommand()

@@ -32,9 +32,10 @@ import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
 import type { InstanceReport } from './instance.ts'
 import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
 import { type LiveFigures, LiveInput, type LiveOptions } from './live-input.ts'
+import { loadNF } from './load-nf.ts'
 import { Outputs } from './outputs.ts'
 import { type RunReport, runReport } from './report.ts'
-import { type ClusterSettings, loadNF, removeCluster, writeSettings } from './settings.ts'
+import { type ClusterSettings, removeCluster, writeSettings } from './settings.ts'
 import type { Source } from './source.ts'
 
 export interface RunArguments {

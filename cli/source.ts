@@ -35,6 +35,7 @@ export class Source implements Part {
   private readonly clock: MemberPorts['clock']
   private readonly o: SourceOptions
   private readonly nf: NF<StateMap, unknown>
+  private readonly isLocalOnly: boolean
   private view: View | undefined
   private flipTimer: { cancel(): void } | undefined
   private readonly questions = new Map<number, Question>()
@@ -49,6 +50,7 @@ export class Source implements Part {
     options: SourceOptions,
   ) {
     this.nf = nf
+    this.isLocalOnly = settings.model === 'local-only'
     this.o = options
     this.clock = ports.clock
     this.member = new Member(ports, settings)
@@ -179,13 +181,31 @@ export class Source implements Part {
     return all
   }
 
-  /** The NF's result, read from its actors wherever they are. */
-  result(env: unknown): Promise<string[]> {
-    return this.nf.result(this.member.space.handles as Handles<StateMap>, env)
+  /** The NF's result, read from its actors wherever they are; `local-only`: each instance's, one after the other. */
+  async result(env: unknown): Promise<string[]> {
+    return (await this.ofEach((handles) => this.nf.result(handles, env))).flat()
   }
 
-  notes(env: unknown): Promise<string[]> {
-    return this.nf.notes(this.member.space.handles as Handles<StateMap>, env)
+  async notes(env: unknown): Promise<string[]> {
+    const told = await this.ofEach((handles) => this.nf.notes(handles, env))
+    const of = told.length > 1 ? [`the result is that of each of ${told.length} instances`] : []
+    return [...of, ...new Set(told.flat())]
+  }
+
+  private async ofEach(
+    read: (handles: Handles<StateMap>) => Promise<string[]>,
+  ): Promise<string[][]> {
+    const { space } = this.member
+    const handles = space.handles as Handles<StateMap>
+    if (!this.isLocalOnly) return [await read(handles)]
+    const told: string[][] = []
+    for (const { no, role } of this.view?.members ?? []) {
+      if (role !== 'instance') continue
+      space.readsOf = no
+      told.push(await read(handles))
+    }
+    space.readsOf = 0
+    return told
   }
 
   stop(): void {

@@ -1,8 +1,9 @@
 import { NatsBus, RehomeError, systemClock } from '../bus/index.ts'
 import { joinSource } from './join.ts'
+import { loadNF } from './load-nf.ts'
 import { table } from './report.ts'
 import { WISH } from './run.ts'
-import { loadNF, readSettings } from './settings.ts'
+import { readSettings } from './settings.ts'
 import type { Source } from './source.ts'
 
 interface Where {

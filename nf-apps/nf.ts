@@ -94,6 +94,7 @@ export function defineNF<S extends StateMap, E = undefined>(
   if (!/^[a-z][a-z0-9-]*$/.test(name)) {
     throw new RehomeError('bad-definition', `NF name '${name}': small letters, digits and -`)
   }
+  checkDefinition(name, definition)
   return {
     name,
     summary: definition.summary ?? '',
@@ -105,6 +106,22 @@ export function defineNF<S extends StateMap, E = undefined>(
     addresses: definition.addresses ?? (() => undefined),
     result: definition.result ?? (async () => []),
     notes: definition.notes ?? (async () => []),
+  }
+}
+
+/** What the compiler would refuse: an NF may come from a file that no compiler has seen. */
+function checkDefinition(
+  name: string,
+  { state, onPacket }: { readonly state?: object; readonly onPacket?: unknown },
+): void {
+  const wrong = (what: string) => new RehomeError('bad-definition', `NF '${name}': ${what}`)
+  if (typeof onPacket !== 'function') throw wrong('onPacket is not a function')
+  if (typeof state !== 'object' || state === null) throw wrong('state is missing; {} is none')
+  for (const [each, keyed] of Object.entries<{ type?: unknown; key?: unknown } | undefined>({
+    ...state,
+  })) {
+    if (keyed?.type && keyed.key) continue
+    throw wrong(`state '${each}' is no actor type with its key: TYPE.keyedBy(KEY) or TYPE.only()`)
   }
 }
 

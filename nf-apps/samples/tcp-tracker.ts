@@ -1,6 +1,6 @@
 import { f64, multiWriter, singleWriter, stale, u8, u32, untether } from '../../actors/index.ts'
 import { defineNF, drop, forward } from '../nf.ts'
-import { isOrdered, symmetricFlow, symmetricFlowOf } from '../packet/index.ts'
+import { symmetricFlow, symmetricFlowOf } from '../packet/index.ts'
 
 const SYN = 0x02
 const RST = 0x04
@@ -12,6 +12,12 @@ const CLOSED = 0
 const OPENING = 1
 const OPEN = 2
 const CLOSING = 3
+/** Both sides have said FIN: what is still on its way, the last ACK above all, may pass. */
+const OVER = 4
+/** Sides that have said FIN, by the direction of the key that both directions share. */
+const FORTH = 1
+const BACK = 2
+const BOTH = FORTH | BACK
 /** A closed connection is kept as long as segments of it may still be on their way (µs). */
 const LINGER_US = 60e6
 const IDLE_US = 3600e6
@@ -53,16 +59,16 @@ export const tcpTracker = defineNF('tcp-tracker', {
   onPacket(p, { connections, totals }) {
     if (!p.hasTcp) return forward
     const key = symmetricFlowOf(p)
-    const side = isOrdered(key) ? 1 : 2
+    const side = key.forward ? FORTH : BACK
     const { flags, timeUs } = p
     return connections.with(key, (c) => {
       c.lastUs = timeUs
       c.packets++
       if (flags & RST) {
-        if (c.stage !== CLOSED) totals.reset()
+        if (c.stage !== CLOSED && c.stage !== OVER) totals.reset()
         c.stage = CLOSED
       } else if (flags & SYN && !(flags & ACK)) {
-        if (c.stage === CLOSED) {
+        if (c.stage === CLOSED || c.stage === OVER) {
           c.stage = OPENING
           c.closedSides = 0
         }
@@ -73,10 +79,10 @@ export const tcpTracker = defineNF('tcp-tracker', {
         c.stage = OPEN
         totals.opened()
       }
-      if (flags & FIN && c.stage !== CLOSED) {
+      if (flags & FIN && c.stage !== CLOSED && c.stage !== OVER) {
         c.closedSides |= side
-        c.stage = c.closedSides === 3 ? CLOSED : CLOSING
-        if (c.stage === CLOSED) totals.closed()
+        c.stage = c.closedSides === BOTH ? OVER : CLOSING
+        if (c.stage === OVER) totals.closed()
       }
       return forward
     })

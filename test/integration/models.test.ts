@@ -47,3 +47,14 @@ it.each(['remote-only', 'stop-and-sync'])(
     expect(result.out === alone.out).toBe(true)
   },
 )
+
+it('local-only: the result is that of each instance, and says so', async () => {
+  const input = ['host-counter', '--synthetic', 'flows=200,packets=4000,seed=3']
+  const { report, out } = await run(
+    ...input,
+    ...['--bus', 'memory', '--scale', '2', '--model', 'local-only'],
+  )
+  const counted = [...out.matchAll(/^packets (\d+)$/gm)].map(([, n]) => Number(n))
+  expect(counted.sort()).toEqual(report.instances.map((i) => i.packets).sort())
+  expect(report.notes).toEqual(['the result is that of each of 2 instances'])
+})
