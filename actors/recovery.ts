@@ -189,6 +189,9 @@ export class Recovery {
     const voids = new Map<MemberNo, Void[]>()
     for (const c of cases.values()) this.resolveCase(c, voids)
     this.reports.clear()
+    // Our own at once: what goes on below may order the same actors here anew.
+    for (const v of voids.get(core.self) ?? []) this.dropVoid(v)
+    voids.delete(core.self)
     for (const no of this.participants('instance')) {
       const w = core.out.begin(no, Kind.RECOVERED)
       w.u32(this.crash)
@@ -210,9 +213,7 @@ export class Recovery {
 
   private readRow(from: MemberNo, r: ByteReader, cases: Map<string, Case>): void {
     const { core } = this
-    const type = core.type(r)
-    const hash = r.u32()
-    type.readWords(r)
+    const { type, hash } = this.readActor(r)
     const activation = r.u32()
     const told = r.u8() === 1 ? readMoves(from, r) : undefined
     const slot = core.slot(hash)
@@ -274,13 +275,23 @@ export class Recovery {
   // ---- the end ----
 
   private readVoid(r: ByteReader): void {
-    const type = this.core.type(r)
-    const hash = r.u32()
-    type.readWords(r)
+    const { type, hash } = this.readActor(r)
+    const words = type.words
     const due = r.u32()
     const orders: number[] = []
     for (let n = r.u16(); n > 0; n--) orders.push(r.u32())
+    this.dropVoid({ type, hash, words, orders, due })
+  }
+  private dropVoid({ type, hash, words, orders, due }: Void): void {
+    type.words.set(words)
     this.homes.dropVoid(type, hash, orders, due)
+  }
+
+  private readActor(r: ByteReader): { type: RuntimeType; hash: number } {
+    const type = this.core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    return { type, hash }
   }
 
   private thaw(): void {

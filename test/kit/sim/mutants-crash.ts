@@ -4,6 +4,8 @@ import { type ActorType, ENTRY, type Inside, method, part, replace } from './ins
 import type { MutantOf } from './mutants.ts'
 
 const bias = { crashes: 2, model: 'shared' } as const
+/** So long that operations go on while crashes are noticed and recovered from. */
+const LONG = { ...bias, crashes: 3, spanMs: 3600, ops: 400, keys: 2, joins: 5 } as const
 const nothing = () => () => undefined
 
 /** What a crash adds: recovery.ts, and the steerer's part for those who waited for a dead receiver. */
@@ -26,7 +28,7 @@ export const crashMutants: readonly MutantOf[] = [
     name: 'give-unfrozen',
     rule: 'crash: until all have RECOVERED no actor leaves its home',
     race: 'an actor that was reported at its home is on its way when the directory names that home',
-    bias,
+    bias: LONG,
     leaveOut: ({ core }) =>
       Object.defineProperty(core, 'frozen', { get: () => false, set: () => {} }),
   },
@@ -55,7 +57,7 @@ export const crashMutants: readonly MutantOf[] = [
     name: 'give-to-the-dead',
     rule: 'crash: an actor that was to go to the dead one stays',
     race: 'it is sent to nobody after its home has reported it',
-    bias,
+    bias: LONG,
     leaveOut: ({ homes }) => replace(homes, 'dropOrdersToDead', nothing),
   },
   {

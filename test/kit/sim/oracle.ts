@@ -3,8 +3,8 @@ interface Ledger {
   exists: boolean
   life: number
   log: number[]
-  /** Every state it has had: `from` is the virtual time it began. */
-  versions: { from: number; life: number; length: number }[]
+  /** Every state it has had: `from` is the virtual time it began. In doubt it is beside the one before it. */
+  versions: { from: number; life: number; length: number; inDoubt?: true }[]
   /** Removals under way, and lives that were seen to have ended before their removal was answered. */
   removing: number
   endsSeen: number
@@ -161,7 +161,7 @@ export class Oracle {
       }
       if (l.mayBeLost) {
         const from = Math.max(l.lostAt, l.versions.at(-1)?.from ?? 0)
-        l.versions.push({ from, life: 0, length: 0 })
+        l.versions.push({ from, life: 0, length: 0, inDoubt: true })
         l.bornInDoubt = l.removing > 0
       } else l.endsSeen++
     }
@@ -226,10 +226,11 @@ export class Oracle {
     if (life === 0 && l.mayBeLost) return
     // An end shows in the ledger only when its removal is answered.
     if (life === 0 && l.removedAt >= oldest) return
+    let until = Number.POSITIVE_INFINITY
     for (let v = l.versions.length - 1; v >= 0; v--) {
       const version = l.versions[v]!
-      const until = l.versions[v + 1]?.from ?? Number.POSITIVE_INFINITY
       if (until < oldest) break
+      if (!version.inDoubt) until = version.from
       if (version.life !== life || version.length !== length) continue
       if (v < least) throw new Violation('bounded', `${reader} saw ${actor} go back`)
       if (reader !== undefined) this.lastRead.set(key, v)

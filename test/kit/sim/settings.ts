@@ -37,7 +37,8 @@ export function settingsFor(seed: number): WalkSettings {
     joins: 2 + r.below(4),
     leaves: r.below(5),
     ops: 110 + r.below(130),
-    spanMs: r.unit() < 0.8 ? 90 : 400,
+    // A crash is noticed after 3 s: operations go on until then, or are over.
+    spanMs: r.unit() < 0.8 ? 90 : crashes > 0 ? 3600 : 400,
     keys: 2 + r.below(4),
     flows: 2 + r.below(5),
     pauses: r.below(3),
