@@ -148,7 +148,7 @@ export class LiveInput {
     const { record, router } = this
     let got = 0
     for (const [port, socket] of this.sockets.entries()) {
-      record.timeUs = wallMs() * 1000
+      record.timeUs = Math.floor(wallMs() * 1000)
       record.linkType = socket.linkType
       const take: OnWireFrame = (bytes, start, end) => {
         if (router && !router.take(port, bytes, start, end)) return

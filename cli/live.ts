@@ -1,4 +1,4 @@
-import { exhaustMap, interval, type Subscription } from 'rxjs'
+import { exhaustMap, interval } from 'rxjs'
 import { table } from './report.ts'
 import type { Progress } from './run.ts'
 import type { Source } from './source.ts'
@@ -6,16 +6,22 @@ import type { Source } from './source.ts'
 /** Time between two looks (ms): quick enough to see a scale-out happen. */
 const LOOK_MS = 250
 
+export interface LiveView {
+  /** Shows lines of the NF's own, between the others. */
+  say(lines: readonly string[]): void
+  stop(): void
+}
+
 /** What a run shows while it goes on: redrawn on a terminal, a plain line now and then in a pipe. */
 export function showLive(
   source: Source,
   progress: () => Progress,
   out: NodeJS.WriteStream,
-): Subscription {
-  const draw = out.isTTY ? redraw(out) : plainLines(out)
+): LiveView {
+  const { draw, say } = out.isTTY ? redraw(out) : plainLines(out)
   let before = new Map<string, number>()
   let at = performance.now()
-  return interval(LOOK_MS)
+  const drawing = interval(LOOK_MS)
     .pipe(exhaustMap(() => source.reports()))
     .subscribe((reports) => {
       const now = performance.now()
@@ -28,6 +34,7 @@ export function showLive(
       before = new Map(reports.map((r) => [r.id, r.packets]))
       draw(progress(), rows)
     })
+  return { say, stop: () => drawing.unsubscribe() }
 }
 
 type Rows = readonly {
@@ -39,7 +46,10 @@ type Rows = readonly {
   suspended: number
   slots: number
 }[]
-type Draw = (progress: Progress, rows: Rows) => void
+interface Screen {
+  draw(progress: Progress, rows: Rows): void
+  say(lines: readonly string[]): void
+}
 
 const whole = (n: number): string => n.toLocaleString('en-US')
 
@@ -53,9 +63,15 @@ function barOf(sent: number, total: number): string {
   return `${'█'.repeat(Math.floor(percent / 4)).padEnd(25, '░')} ${String(percent).padStart(3)} %  `
 }
 
-function redraw(out: NodeJS.WriteStream): Draw {
-  let drawn = 0
-  return ({ sent, total, instances }, rows) => {
+const textOf = (lines: readonly string[]) => lines.map((line) => `\x1b[2K${line}\n`).join('')
+
+function redraw(out: NodeJS.WriteStream): Screen {
+  let drawn: readonly string[] = []
+  const up = () => (drawn.length > 0 ? `\x1b[${drawn.length}A` : '')
+  const say = (lines: readonly string[]) => {
+    out.write(`${up()}${textOf(lines)}${textOf(drawn)}\x1b[J`)
+  }
+  const draw: Screen['draw'] = ({ sent, total, instances }, rows) => {
     const head = `${barOf(sent, total)}${whole(sent)} packets, ${instances} instances wanted`
     const cells = rows.map((r) => [
       `${r.id}${r.state === 'leaving' ? ' (leaving)' : ''}`,
@@ -67,21 +83,25 @@ function redraw(out: NodeJS.WriteStream): Draw {
     ])
     const columns = ['instance', 'packets/s', 'slots', 'actors', 'rehomed in', 'suspended']
     const lines = [head, ...table([columns, ...cells])]
-    const up = drawn > 0 ? `\x1b[${drawn}A` : ''
-    out.write(`${up}${lines.map((line) => `\x1b[2K${line}\n`).join('')}\x1b[J`)
-    drawn = lines.length
+    out.write(`${up()}${textOf(lines)}\x1b[J`)
+    drawn = lines
   }
+  return { draw, say }
 }
 
 /** Looks between two lines of a pipe: a line a second. */
 const PLAIN_EVERY = 4
 
-function plainLines(out: NodeJS.WriteStream): Draw {
+function plainLines(out: NodeJS.WriteStream): Screen {
   let looks = 0
-  return ({ sent, total }, rows) => {
+  const say = (lines: readonly string[]) => {
+    out.write(lines.map((line) => `${line}\n`).join(''))
+  }
+  const draw: Screen['draw'] = ({ sent, total }, rows) => {
     if (looks++ % PLAIN_EVERY !== 0) return
     const each = rows.map((r) => `${r.id} ${whole(r.rate)}/s ${whole(r.actors)} actors`)
     const far = total > 0 ? `${percentOf(sent, total)} %` : `${whole(sent)} packets`
     out.write(`${far}: ${each.join(', ')}\n`)
   }
+  return { draw, say }
 }

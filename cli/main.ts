@@ -6,7 +6,7 @@ import { stateModels } from '../actors/index.ts'
 import { findNatsServer, RehomeError } from '../bus/index.ts'
 import { builtIn, type OptionValues } from '../nf-apps/index.ts'
 import { exitCodeOf, instanceProcess } from './instance-process.ts'
-import { showLive } from './live.ts'
+import { type LiveView, showLive } from './live.ts'
 import { loadNF } from './load-nf.ts'
 import { newProject } from './new.ts'
 import { figures } from './report.ts'
@@ -211,7 +211,7 @@ async function runCommand(args: string[]): Promise<void> {
     say('draining; once more ends at once')
     stop.abort()
   })
-  let live: { unsubscribe(): void } | undefined
+  let live: LiveView | undefined
   try {
     const { report, lines } = await run(o, {
       onError: errorTeller(log),
@@ -219,18 +219,19 @@ async function runCommand(args: string[]): Promise<void> {
       onStart: (source, progress) => {
         if (!json) live = showLive(source, progress, process.stdout)
       },
-      onEnd: () => live?.unsubscribe(),
+      onEnd: () => live?.stop(),
+      onLines: (lines) => live?.say(lines),
       signal: stop.signal,
     })
     if (json) process.stdout.write(`${JSON.stringify(report)}\n`)
     else {
-      if (o.out === undefined) process.stdout.write(`\n${preview(lines)}\n`)
+      if (o.out === undefined && lines.length > 0) process.stdout.write(`\n${preview(lines)}\n`)
       process.stdout.write(`\n${figures(report).join('\n')}\n`)
     }
     // Packets of an interface never end: there it is the way to end.
     if (stop.signal.aborted && !o.live) process.exitCode = 130
   } finally {
-    live?.unsubscribe()
+    live?.stop()
     removeSignals()
   }
 }

@@ -1,3 +1,4 @@
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -29,6 +30,7 @@ import { noCrash, SLOT_BITS } from '../placement/index.ts'
 import type { Entered } from './enter.ts'
 import { type FeedPorts, feed } from './feed.ts'
 import { type Fleet, MemoryFleet, ProcessFleet } from './fleet.ts'
+import { type Following, follow } from './follow.ts'
 import type { InstanceReport } from './instance.ts'
 import { joinSource, LAST_REPORT, type LastReport, type OnError } from './join.ts'
 import { type LiveFigures, LiveInput, type LiveOptions } from './live-input.ts'
@@ -67,6 +69,8 @@ export interface RunHooks {
   /** Everything stands and packets begin: what is to be shown live can be asked of the source. */
   readonly onStart: (source: Source, progress: () => Progress) => void
   readonly onEnd: () => void
+  /** Lines of a log, as they are found in packets of an interface. */
+  readonly onLines: (lines: readonly string[]) => void
   readonly signal: AbortSignal
 }
 export interface Progress {
@@ -76,7 +80,8 @@ export interface Progress {
 }
 export interface RunResult {
   readonly report: RunReport
-  readonly lines: string[]
+  /** Those of its result that `onLines` has not had. */
+  readonly lines: readonly string[]
 }
 
 /** Where `rehome scale` leaves its wish in the register. */
@@ -277,14 +282,14 @@ async function runOn(
       .then(() => fleet.scaleTo(n))
       .catch((error) => hooks.onError(`scaling to ${n}`, error))
   }
-  const wishes = await bus.register.watch(WISH, (_name, entry) => {
-    const n = entry ? Number(new TextDecoder().decode(entry.value)) : 0
-    if (n >= 1) scaleTo(n)
-  })
+  const wishes = await onWish(bus, scaleTo)
   hooks.onStart(source, () => ({ sent: source.steerer.index, total: input.total, instances }))
   await settled(source)
   if (o.live) hooks.say(`${nf.name} runs on ${input.name}; Ctrl-C ends it`)
   const start = performance.now()
+  const env = nf.setup(settings.options)
+  const isFollowed = o.live !== undefined && nf.isLog(env)
+  const followed = isFollowed ? follow(() => source.found(env), logTo(o, hooks)) : undefined
   try {
     sent = await input.feed(source, {
       scale: o.scale,
@@ -300,10 +305,12 @@ async function runOn(
     await source.finish()
     const failed = fault.of()
     if (failed) throw failed
-    const result = await conclude(nf, settings, o, bus, entered, sent, seconds)
+    await followed?.stop()
+    const result = await conclude(nf, env, o, bus, entered, sent, seconds)
     if (input.figures) result.report.live = input.figures()
-    return result
+    return await told(result, o, followed)
   } finally {
+    void followed?.stop()
     hooks.onEnd()
     outputs.close()
     wishes.stop()
@@ -359,9 +366,36 @@ async function drained(source: Source, end: number, fault: () => Error | undefin
   }
 }
 
+function onWish(bus: Bus, scaleTo: (n: number) => void): Promise<{ stop(): void }> {
+  return bus.register.watch(WISH, (_name, entry) => {
+    const n = entry ? Number(new TextDecoder().decode(entry.value)) : 0
+    if (n >= 1) scaleTo(n)
+  })
+}
+
+/** A log's last lines follow the others; a file has all lines in one canonical order at the end. */
+async function told(
+  result: RunResult,
+  { out }: RunArguments,
+  followed: Following | undefined,
+): Promise<RunResult> {
+  followed?.gains(result.lines)
+  if (out !== undefined) await writeFile(out, textOf(result.lines))
+  return followed ? { ...result, lines: [] } : result
+}
+
+/** Where lines go as they are found: to the file of the result, else to whoever looks on. */
+function logTo({ out }: RunArguments, hooks: RunHooks): RunHooks['onLines'] {
+  if (out === undefined) return hooks.onLines
+  writeFileSync(out, '')
+  return (lines) => appendFileSync(out, textOf(lines))
+}
+
+const textOf = (lines: readonly string[]) => lines.map((line) => `${line}\n`).join('')
+
 async function conclude(
   nf: NF,
-  settings: ClusterSettings,
+  env: unknown,
   o: RunArguments,
   bus: Bus,
   entered: Entered<Source>,
@@ -376,9 +410,7 @@ async function conclude(
     latency.merge(Latency.decode(new ByteReader(Buffer.from(told, 'base64'))))
   }
   const all = [...last.map((l) => ({ ...l.report, actors: 0 })), ...reports]
-  const env = nf.setup(settings.options)
   const lines = await source.result(env)
-  if (o.out !== undefined) await writeFile(o.out, lines.map((line) => `${line}\n`).join(''))
   const head = {
     nf: nf.name,
     bus: o.bus,

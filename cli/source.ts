@@ -186,6 +186,11 @@ export class Source implements Part {
     return (await this.ofEach((handles) => this.nf.result(handles, env))).flat()
   }
 
+  /** What there is of a log by now. */
+  async found(env: unknown): Promise<string[]> {
+    return (await this.ofEach((handles) => this.nf.found(handles, env))).flat()
+  }
+
   async notes(env: unknown): Promise<string[]> {
     const told = await this.ofEach((handles) => this.nf.notes(handles, env))
     const of = told.length > 1 ? [`the result is that of each of ${told.length} instances`] : []

@@ -69,6 +69,10 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   addresses(env: E): readonly Ip[] | undefined
   /** The NF's result, read from its actors, as lines in one canonical order. */
   result(state: Handles<S>, env: E): Promise<string[]>
+  /** Whether the result is a log, whose lines stay once they are there: those can be shown as they come. */
+  isLog(env: E): boolean
+  /** Lines of a log that are there by now: its result, unless that is more than need be read. */
+  found(state: Handles<S>, env: E): Promise<string[]>
   /** What the result cannot show: input that was not used, work left out at a limit. None: no lines. */
   notes(state: Handles<S>, env: E): Promise<string[]>
 }
@@ -83,6 +87,8 @@ export interface NFDefinition<S extends StateMap, E> {
   /** For an NF that sends packets on: the addresses that it answers for on its outer interface. */
   addresses?(env: E): readonly Ip[]
   result?(state: Handles<S>, env: E): Promise<string[]>
+  isLog?(env: E): boolean
+  found?(state: Handles<S>, env: E): Promise<string[]>
   notes?(state: Handles<S>, env: E): Promise<string[]>
 }
 
@@ -105,6 +111,8 @@ export function defineNF<S extends StateMap, E = undefined>(
     onPacket: definition.onPacket,
     addresses: definition.addresses ?? (() => undefined),
     result: definition.result ?? (async () => []),
+    isLog: definition.isLog ?? (() => false),
+    found: definition.found ?? definition.result ?? (async () => []),
     notes: definition.notes ?? (async () => []),
   }
 }

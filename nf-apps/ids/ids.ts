@@ -3,7 +3,7 @@ import { defineNF, forward } from '../nf.ts'
 import { type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { Environment } from './environment.ts'
 import { carried, innerFlowOf } from './inner.ts'
-import { notes, report, tell } from './report.ts'
+import { found, notes, report, tell } from './report.ts'
 import { type IdsActors, idsActors } from './state.ts'
 
 /**
@@ -68,6 +68,8 @@ export const ids = defineNF('ids', {
   },
 
   result: (state, env) => report(state, env),
+  isLog: ({ format }) => format === 'eve' || format === 'fast',
+  found: (state, env) => found(state, env),
   notes: (state, env) => notes(state, env),
 })
 

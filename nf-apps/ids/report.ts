@@ -1,11 +1,19 @@
+import type { Found } from '../../actors/index.ts'
 import { RehomeError } from '../../bus/index.ts'
 import { notUsed } from '../nf.ts'
 import { type FlowKey, type Ip, NET_IPV4, NET_IPV6, Packet, PROTO_TCP } from '../packet/index.ts'
 import type { Hit } from './engine.ts'
 import type { Environment } from './environment.ts'
 import type { FlowState } from './flow-state.ts'
-import { formatAlert } from './output.ts'
-import { type AlertRecord, decide, inRecordOrder, logKey, trackerKey } from './records.ts'
+import { type Format, formatAlert } from './output.ts'
+import {
+  type AlertRecord,
+  decide,
+  inRecordOrder,
+  logKey,
+  type Tracker,
+  trackerKey,
+} from './records.ts'
 import { refusalText } from './rules.ts'
 import type { Signature, Threshold } from './signature.ts'
 import type { IdsActors } from './state.ts'
@@ -88,8 +96,35 @@ export async function report(state: IdsActors, env: Environment): Promise<string
   if (format === 'rules') return ruleLines(env)
   if (format === 'hosts') return hostLines(state)
   const alerts = await allAlerts(state, env)
+  return linesOf(alerts, env)
+}
+
+function linesOf(alerts: readonly AlertRecord[], env: Environment): string[] {
+  const format: Format = env.format === 'fast' ? 'fast' : 'eve'
   return alerts.map((alert) => formatAlert(format, alert, env.signatures[alert[2]]!))
 }
+
+/**
+ * The alerts there are by now. What only a flow's end would show is not among them, so no flow need be read; a threshold
+ * counts those that have come, so a straggler may show at the end that it would have let another through.
+ */
+export async function found(state: IdsActors, env: Environment): Promise<string[]> {
+  const [logs, trackers] = await Promise.all([state.alerts.all(), state.trackers.all()])
+  const alerts = logs.flatMap((log) => [...log.state.alerts])
+  for (const { state: t } of trackers) alerts.push(...passedBy(t, t.waiting))
+  return linesOf(inOrder(alerts, env), env)
+}
+
+type TrackerState = Found<unknown, (typeof Tracker)['fields']>['state']
+
+/** Passed already, and what would pass of those that wait; the tracker is left as it is. */
+function passedBy(t: TrackerState, waiting: readonly AlertRecord[]): AlertRecord[] {
+  const counting = { ...t, seen: [...t.seen] }
+  return [...t.passed, ...decide(t.threshold!, counting, [...waiting].sort(inRecordOrder))]
+}
+
+const inOrder = (alerts: AlertRecord[], env: Environment): AlertRecord[] =>
+  alerts.sort((a, b) => a[0] - b[0] || sidOf(env, a) - sidOf(env, b) || inRecordOrder(a, b))
 
 async function allAlerts(state: IdsActors, env: Environment): Promise<AlertRecord[]> {
   const alerts = (await state.alerts.all()).flatMap((log) => [...log.state.alerts])
@@ -99,15 +134,14 @@ async function allAlerts(state: IdsActors, env: Environment): Promise<AlertRecor
     endFlow(key, flow, env, alerts, held, thresholds)
   }
   for (const { key, state: t } of await state.trackers.all()) {
-    const waiting = [...t.waiting, ...(held.get(key) ?? [])].sort(inRecordOrder)
+    alerts.push(...passedBy(t, [...t.waiting, ...(held.get(key) ?? [])]))
     held.delete(key)
-    alerts.push(...t.passed, ...decide(t.threshold!, { ...t, seen: [...t.seen] }, waiting))
   }
   for (const [key, waiting] of held) {
     const fresh = { startUs: 0, count: 0, started: 0, seen: [] }
     alerts.push(...decide(thresholds.get(key)!, fresh, waiting.sort(inRecordOrder)))
   }
-  return alerts.sort((a, b) => a[0] - b[0] || sidOf(env, a) - sidOf(env, b) || inRecordOrder(a, b))
+  return inOrder(alerts, env)
 }
 
 function sidOf(env: Environment, alert: AlertRecord): number {

@@ -96,6 +96,7 @@ export const prads = defineNF('prads', {
   },
 
   result: (state, env) => reports[env.report](state, env.signatures),
+  isLog: ({ report }) => report === 'assets' || report === 'warnings',
   notes: async (_, { signatures: { problems } }) =>
     notUsed('signature lines cannot be used', problems, '--report statistics has all'),
 })
