@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { BareLoop } from './bare-loop.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { cpuNs, paired, ratioOfValues, type Sample } from './measure.ts'
-import { batchesOf, packetsOf } from './packets.ts'
+import { batchesOf, packetsAmong } from './packets.ts'
 import { counting, type FlowCounter } from './solo-instance.ts'
+import { stall } from './stall.ts'
 
 /** Packets of one round. */
 const PACKETS_MAX = 200_000
@@ -19,7 +23,7 @@ interface Size {
 function made(flows: number): Size {
   const solo = counting()
   const bare = new BareLoop(flows * 1.2)
-  const packets = packetsOf(flows, PACKETS_MAX, (p) => {
+  const packets = packetsAmong(flows, PACKETS_MAX, (p) => {
     bare.onPacket(p)
     solo.onPacket(p)
   })
@@ -43,8 +47,6 @@ async function costs(flows: number, o: BenchOptions): Promise<Row[]> {
   const [ours, oursFew, loop, loopFew] = samples as [Sample[], Sample[], Sample[], Sample[]]
   const ratios = ours.map((s, i) => ns(s) / ns(oursFew[i]!) / (ns(loop[i]!) / ns(loopFew[i]!)))
   const ratio = ratioOfValues(ratios)
-  const { table } = many.solo.space.core.types[0]!
-  const bytes = table.bytes / many.solo.space.actors - STATE_BYTES
   const cpu = samples.map((s) => cpuNs(s).toFixed(0))
   return [
     {
@@ -56,33 +58,21 @@ async function costs(flows: number, o: BenchOptions): Promise<Row[]> {
       samples: Object.fromEntries(arms.map((arm, i) => [arm.name, samples[i]!])),
       note: `ns of processor time: ours ${cpu[0]} and ${cpu[1]}, bare loop ${cpu[2]} and ${cpu[3]}`,
     },
-    {
-      what: 'bytes of an idle flow actor beyond its state',
-      value: bytes,
-      unit: 'bytes',
-      goal: { most: 100 },
-      note: `pages and index of ${many.solo.space.actors} actors; 40 of them are the key`,
-    },
   ]
 }
 
-/** The longest that one batch takes while a table grows from nothing, table growth and garbage collection included. */
-function stall(flows: number): Row {
-  const solo = counting()
-  const packets = packetsOf(flows, flows * 2)
-  const batches = batchesOf(packets, solo.view)
-  let longest = 0
-  for (const batch of batches) {
-    const start = performance.now()
-    solo.take([batch])
-    longest = Math.max(longest, performance.now() - start)
-  }
+/** What an idle actor takes of a process that does nothing else. */
+async function memory(count: number): Promise<Row> {
+  const program = fileURLToPath(new URL('./memory-process.js', import.meta.url))
+  const args = ['--expose-gc', program, String(count)]
+  const { stdout } = await promisify(execFile)(process.execPath, args)
+  const told = JSON.parse(stdout) as { resident: number; engine: number }
   return {
-    what: `longest batch of 64 packets while growing to ${solo.space.actors} actors`,
-    value: longest,
-    unit: 'ms',
-    goal: { most: 10 },
-    note: 'what others on the machine do is in it; no scale-out',
+    what: `bytes of one of ${count} idle flow actors beyond its state, by resident memory`,
+    value: Math.max(0, told.resident - STATE_BYTES),
+    unit: 'bytes',
+    goal: { most: 100 },
+    note: `by what the engine holds ${(told.engine - STATE_BYTES).toFixed(1)}; 40 of them are the key`,
   }
 }
 
@@ -91,6 +81,11 @@ export const growth: Bench = {
   summary:
     'cost of a packet at 4 M live flows ÷ 10 k, ours ÷ the bare loop; bytes an actor; longest stall',
   async run(o) {
-    return [...(await costs(o.tiny ? 500 : 4_000_000, o)), stall(o.tiny ? 500 : 1_000_000)]
+    const rows = await costs(o.tiny ? 500 : 4_000_000, o)
+    for (const count of o.tiny ? [1_000] : [1_000_000, 4_000_000]) {
+      o.say(`growth: the memory of ${count} actors`)
+      rows.push(await memory(count))
+    }
+    return [...rows, await stall(o.tiny ? 500 : 1_000_000, o)]
   },
 }

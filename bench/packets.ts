@@ -65,6 +65,50 @@ export function packetsOf(
   return { count, bytes, at, timeUs, hash }
 }
 
+/** Ethernet, IPv4 and TCP headers of a packet without data; the source's address and port are still to be written. */
+const FRAME = new Uint8Array([
+  ...[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0],
+  ...[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 0, 0, 0, 0, 10, 127, 0, 1],
+  ...[0, 0, 1, 187, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 255, 255, 0, 0, 0, 0],
+])
+const SOURCE_AT = 26
+const PORT_AT = 34
+
+/**
+ * `count` packets drawn from `flows` flows, each as likely as another; `seen` gets one of each flow first. For millions of flows:
+ * the seed's traffic would need a minute to have shown them all.
+ */
+export function packetsAmong(
+  flows: number,
+  count: number,
+  seen: (packet: Packet) => void,
+): Packets {
+  const length = FRAME.length
+  const packet = new Packet()
+  const write = (bytes: Uint8Array, start: number, flow: number) => {
+    bytes.set(FRAME, start)
+    const view = new DataView(bytes.buffer, start)
+    view.setUint32(SOURCE_AT, 0x0a80_0000 + flow)
+    view.setUint16(PORT_AT, 1024 + (flow % 50_000))
+    packet.load(bytes, start, start + length, LINK_ETHERNET, length, 0, 0, 0, 0)
+    packet.hash = steeringHash(packet)
+  }
+  const one = new Uint8Array(length)
+  for (let flow = 0; flow < flows; flow++) {
+    write(one, 0, flow)
+    seen(packet)
+  }
+  const bytes = new Uint8Array(count * length)
+  const at = Uint32Array.from({ length: count + 1 }, (_, i) => i * length)
+  const hash = new Uint32Array(count)
+  const random = new Random(1)
+  for (let i = 0; i < count; i++) {
+    write(bytes, i * length, Math.floor(random.unit() * flows))
+    hash[i] = packet.hash
+  }
+  return { count, bytes, at, timeUs: new Float64Array(count), hash }
+}
+
 /**
  * The first packets of the seed's traffic, in its order: flows begin and end among them. `payload` bytes of data in
  * each, IPv4.

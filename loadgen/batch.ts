@@ -84,14 +84,17 @@ export function readOutput(r: ByteReader): Output {
 export function readPacket(r: ByteReader, packet: Packet): void {
   const at = r.skip(STAMP_BYTES) // one check for all of them
   const { bytes, view } = r
-  const start = r.skip(view.getUint32(at + LENGTH_AT, LE))
-  const linkType = view.getUint16(at + LINK_TYPE_AT, LE)
-  const wireLength = view.getUint32(at + WIRE_LENGTH_AT, LE)
-  const timeUs = view.getFloat64(at + TIME_AT, LE)
-  const clockUs = view.getFloat64(at + CLOCK_AT, LE)
-  const index = view.getFloat64(at, LE)
-  const hash = view.getUint32(at + HASH_AT, LE)
-  packet.load(bytes, start, r.pos, linkType, wireLength, timeUs, clockUs, index, hash)
+  // Field by field: as arguments of `load` the doubles would become objects, three for each packet.
+  packet.start = r.skip(view.getUint32(at + LENGTH_AT, LE))
+  packet.end = r.pos
+  packet.bytes = bytes
+  packet.linkType = view.getUint16(at + LINK_TYPE_AT, LE)
+  packet.wireLength = view.getUint32(at + WIRE_LENGTH_AT, LE)
+  packet.timeUs = view.getFloat64(at + TIME_AT, LE)
+  packet.clockUs = view.getFloat64(at + CLOCK_AT, LE)
+  packet.index = view.getFloat64(at, LE)
+  packet.hash = view.getUint32(at + HASH_AT, LE)
+  packet.parse()
   packet.isStamped = true
 }
 

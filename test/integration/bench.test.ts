@@ -5,8 +5,8 @@ import { benches, isReached, lineOf } from '../../bench/index.ts'
 import { findNatsServer } from '../../bus/index.ts'
 
 /** These start processes of the built program, or a server; the others run in this process alone. */
-const NEED_BUILD = new Set(['calls', 'models', 'parts', 'scale-out', 'store'])
-const NEED_NATS = new Set(['calls', 'models', 'rehome', 'scale-out', 'store'])
+const NEED_BUILD = new Set(['calls', 'growth', 'models', 'parts', 'scale-out', 'store'])
+const NEED_NATS = new Set(['calls', 'growth', 'models', 'rehome', 'scale-out', 'store'])
 
 /** The command as it was built: from the sources these would find no program to start. */
 function command(...args: string[]): Promise<{ code: number | null; text: string }> {

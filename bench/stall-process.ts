@@ -1,0 +1,34 @@
+/**
+ * An instance of `growth` in a process of its own, with so many idle actors from its first view on; without a server it is
+ * the control, a process that does nothing. Both tell the longest time between two looks at the clock that were to be
+ * a millisecond apart, from one `tell` to the next.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { NatsBus } from '../bus/index.ts'
+import type { Handles } from '../nf-apps/index.ts'
+import { churning } from './churning.ts'
+import { makeIdleFlows } from './idle-flows.ts'
+import { joinInstance, until } from './members.ts'
+
+const [id = '', servers = '', idle = '0'] = process.argv.slice(2)
+const delay = monitorEventLoopDelay({ resolution: 1 })
+
+/** Joins, and once all slots are its own makes its actors. */
+async function join(): Promise<void> {
+  const bus = await NatsBus.connect({ servers, cluster: 'bench', name: id })
+  const { body } = await joinInstance(bus, id, churning)
+  if (Number(idle) === 0) return
+  const { space } = body.member
+  await until(() => body.report().slots > 0 && space.slotsDue === 0)
+  makeIdleFlows(space.handles as Handles<typeof churning.state>, Number(idle))
+}
+
+process.on('message', async (word) => {
+  if (word === 'join') await join()
+  const longestMs = delay.max / 1e6
+  if (word === 'tell') delay.reset()
+  process.send?.(longestMs)
+})
+process.once('disconnect', () => process.exit(0))
+delay.enable()
+process.send?.(0)
