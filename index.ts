@@ -35,6 +35,7 @@ export {
   drop,
   forward,
   type NF,
+  type NFDefinition,
   type NFOption,
   type OptionValues,
   type Output,

@@ -26,6 +26,11 @@ export type Plain<S, A extends unknown[], R> = (state: S, ...args: A) => R
 type AnyMethod<S> = Plain<S, any, unknown> | Untether<S, any> | Stale<S, any, unknown>
 export type Methods<S> = Readonly<Record<string, AnyMethod<S>>>
 
+/**
+ * Makes a method of a multi-writer type an update that nobody waits for: `run` takes the state and one argument, and its
+ * callers get nothing. It is applied exactly once while both ends live, within some 10 ms, in order for one caller and in
+ * any order between callers: fit for what commutes. With `merge`, neighbouring arguments become one before they are sent.
+ */
 export function untether<S, X = undefined>(
   run: (state: S, x: X) => void,
   options: { merge?: (earlier: X, later: X) => X } = {},
@@ -33,6 +38,10 @@ export function untether<S, X = undefined>(
   return { access: 'untether', run, merge: options.merge }
 }
 
+/**
+ * Makes a method a read that may be old: its callers get a value at once where the actor is here or one younger than `withinMs`
+ * (ms) is cached, else a promise. It never waits for a turn elsewhere, must not write, and never goes back for one reader.
+ */
 export function stale<S, A extends unknown[], R>(
   run: (state: S, ...args: A) => R,
   options: { withinMs: number },
@@ -67,7 +76,11 @@ export interface KeyedType<W extends Writers, K, F extends Fields, M> {
   readonly key: KeyType<K>
 }
 
-/** Rehomes to whoever writes it: for state that one instance at a time works on, such as a flow. */
+/**
+ * Declares an actor type that rehomes to whoever writes it: for state that one instance at a time works on, such as a flow.
+ * `fields` are its state (`u8` … `f64`, `bool`, `text`, `list`, `plain`), `methods` functions over it, `expiry` what ends
+ * idle ones. Throws `bad-definition` for a name, field or method that cannot be; it has no `untether` methods.
+ */
 export function singleWriter<F extends Fields, M = Record<never, never>>(
   name: string,
   fields: F,
@@ -77,7 +90,10 @@ export function singleWriter<F extends Fields, M = Record<never, never>>(
   return define('single', name, fields, methods, expiry)
 }
 
-/** Stays at its slot owner; calls travel to it: for state that every instance writes. */
+/**
+ * Declares an actor type that stays at its slot owner, whose calls travel to it: for state that every instance writes. Its methods are
+ * plain (the caller waits), `untether` or `stale`. Throws `bad-definition` for a name, field or method that cannot be.
+ */
 export function multiWriter<F extends Fields, M = Record<never, never>>(
   name: string,
   fields: F,

@@ -20,14 +20,19 @@ export type State<F extends Fields> = {
 
 const number = (kind: NumberKind): Field<number> => ({ kind, shape: kind, initial: () => 0 })
 
-/** Unsigned, wrapping like the typed arrays they lie in. */
+/** A whole number from 0 to 255, 1 byte; what is more wraps, as in a typed array. Begins as 0, as all numbers do. */
 export const u8 = number('u8')
+/** A whole number from 0 to 65,535, 2 bytes; what is more wraps. */
 export const u16 = number('u16')
+/** A whole number from 0 to 2^32 - 1, 4 bytes; what is more wraps. */
 export const u32 = number('u32')
+/** A whole number from -2^31 to 2^31 - 1, 4 bytes; what is more wraps. */
 export const i32 = number('i32')
-/** A double: counters of bytes, times in microseconds. Exact for whole numbers up to 2^53. */
+/** A double, 8 bytes: counters of bytes, times in microseconds. Exact for whole numbers up to 2^53. */
 export const f64 = number('f64')
+/** True or false, 1 byte; begins as false. */
 export const bool: Field<boolean> = { kind: 'bool', shape: 'bool', initial: () => false }
+/** A text of any length, beside the record of the numbers; begins as ''. */
 export const text: Field<string> = { kind: 'plain', shape: 'text', initial: () => '' }
 
 /**
@@ -37,4 +42,5 @@ export const text: Field<string> = { kind: 'plain', shape: 'text', initial: () =
 export function plain<T>(shape: string, initial: () => T): Field<T> {
   return { kind: 'plain', shape, initial }
 }
+/** An array, plain data like its elements; begins as []. `shape` names what an element looks like. */
 export const list = <T>(shape: string): Field<T[]> => plain<T[]>(`list ${shape}`, () => [])

@@ -19,6 +19,7 @@ export type Stub<M> = {
 
 /** A copy of an actor's state, its own to keep. */
 export type Snapshot<F extends Fields> = Readonly<State<F>>
+/** An actor as `all()` and `local()` tell it: its key, and a copy of its state. */
 export interface Found<K, F extends Fields> {
   readonly key: K
   readonly state: Snapshot<F>

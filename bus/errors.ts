@@ -1,10 +1,4 @@
-/**
- * Every error that Rehome raises is a `RehomeError`: one code of the union below, the facts that go
- * with it, and whether the work may have been done.
- *
- * `definite`: the operation did not and will not take effect, so it is safe to try again.
- * `indefinite`: it may have taken effect (the instance that ran it died, or its answer was late).
- */
+/** What went wrong, in one word. */
 export type ErrorCode =
   | 'bad-argument' // a caller's mistake: wrong option, key or argument
   | 'bad-definition' // an actor or NF definition that cannot be used
@@ -25,6 +19,13 @@ export type ErrorCode =
 export type Outcome = 'definite' | 'indefinite'
 export type Facts = Readonly<Record<string, string | number | boolean | undefined>>
 
+/**
+ * Every error that Rehome raises is a `RehomeError`: a code, the facts that go
+ * with it, and whether the work may have been done.
+ *
+ * `definite`: the operation did not and will not take effect, so it is safe to try again.
+ * `indefinite`: it may have taken effect (the instance that ran it died, or its answer was late).
+ */
 export class RehomeError extends Error {
   readonly code: ErrorCode
   readonly outcome: Outcome

@@ -12,8 +12,10 @@ import type { Ip, Packet } from './packet/index.ts'
 
 /** What becomes of a packet. */
 export type Verdict = 0 | 1
+/** The packet goes on. */
 // Declared as Verdict, so that `.then(() => forward)` is a verdict's promise and no number's.
 export const forward: Verdict = 1
+/** The packet ends here. It is no loss: a run's figures count packets without a verdict as dropped. */
 export const drop: Verdict = 0
 
 /** The actor types of an NF by the name its handler uses: `flows: Flow.keyedBy(symmetricFlow)`. */
@@ -42,6 +44,7 @@ export interface NFOption {
   readonly default?: string
   readonly help: string
 }
+/** An NF's options by their names, as given or by default; undefined where there is neither. */
 export type OptionValues = Readonly<
   Record<string, string | boolean | readonly string[] | undefined>
 >
@@ -54,6 +57,7 @@ export interface Output {
   event(line: string): void
 }
 
+/** A network function, as `defineNF` makes it and those who run it see it. */
 export interface NF<S extends StateMap = StateMap, E = unknown> {
   readonly name: string
   readonly summary: string
@@ -77,22 +81,35 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   notes(state: Handles<S>, env: E): Promise<string[]>
 }
 
+/** What `defineNF` takes: `state` and `onPacket`, and whatever else the NF needs. */
 export interface NFDefinition<S extends StateMap, E> {
+  /** One line for `rehome nfs`. */
   readonly summary?: string
   readonly options?: Readonly<Record<string, NFOption>>
+  /** The actor types by the names that the handler uses, each with its key. */
   readonly state: S
+  /** The verdict of a packet whose handler threw: `forward` if left out. */
   readonly onError?: Verdict
+  /** Runs once at each instance before its first packet; what it answers is handed to all the others as `env`. */
   readonly setup?: (options: OptionValues) => E
+  /**
+   * What the NF does with a packet. A promise suspends this packet, and those of its flow behind it; others go on. What it
+   * throws is counted and told, and the verdict is `onError`.
+   */
   onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
   /** For an NF that sends packets on: the addresses that it answers for on its outer interface. */
   addresses?(env: E): readonly Ip[]
+  /** Lines in one canonical order, read from the actors once all packets are through. */
   result?(state: Handles<S>, env: E): Promise<string[]>
   isLog?(env: E): boolean
   found?(state: Handles<S>, env: E): Promise<string[]>
   notes?(state: Handles<S>, env: E): Promise<string[]>
 }
 
-/** Defines a network function: its actors and what it does with a packet. */
+/**
+ * Defines a network function: its actors and what it does with a packet. Throws `bad-definition` for a name that is not of small
+ * letters, digits and -, a state without its key, or a missing handler.
+ */
 export function defineNF<S extends StateMap, E = undefined>(
   name: string,
   definition: NFDefinition<S, E>,

@@ -45,6 +45,7 @@ const verbs = {
     return runOpen(process.execPath, ['dist/test/kit/check-nat.js', ...args], nats.env)
   },
   'check:ids': (args) => runOpen(process.execPath, ['dist/test/kit/check-ids.js', ...args]),
+  api: (args) => runOpen(process.execPath, ['scripts/api.mjs', ...args]),
   sim: (args) => runOpen(process.execPath, ['dist/test/kit/sim-main.js', ...args]),
   fuzz: (args) => runOpen(process.execPath, ['dist/test/kit/fuzz-main.js', ...args]),
   soak: async (args) => {

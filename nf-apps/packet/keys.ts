@@ -248,6 +248,7 @@ function maskWord(word: number, bits: number): number {
   return bits >= 32 ? word : (word & (-1 << (32 - bits))) >>> 0
 }
 
+/** The addresses that share a prefix, as a key: 5 words. */
 export const subnet: KeyType<Subnet> = {
   name: 'subnet',
   words: 5,

@@ -12,10 +12,11 @@ import { frameOf, type Step, scripts, told } from './traffic.ts'
 // biome-ignore lint/suspicious/noExplicitAny: an NF of any state and environment
 type AnyNF = NF<any, any>
 
+/** How `expectEquivalent` tries an NF; all of it may be left out. */
 export interface EquivalentOptions {
   /** Options of the NF, as on the command line. */
   readonly options?: OptionValues
-  /** Scripts that are tried. */
+  /** Scripts that are tried: 50 if left out. */
   readonly runs?: number
   /** Shows a failure again; printed with it. */
   readonly seed?: number

@@ -7,9 +7,13 @@ export {
 } from './history/checks.ts'
 export { CheckFailed, type Finding, type HistoryEvent, parseHistory } from './history/history.ts'
 export { checkLinearizable, type Model } from './history/linearizable.ts'
+/** Our IDS beside real Suricata: alerts by rule and flow. */
 export * as idsPeer from './ids-agreement.ts'
+/** Network namespaces of Linux: a client, a server, and one between them. */
 export * as lab from './lab.ts'
+/** A checker of a NAT's captures, and a closed loop that answers what it sends. */
 export * as nat from './nat.ts'
+/** Our PRADS beside real `prads`: lines of the asset log. */
 export * as pradsPeer from './prads-agreement.ts'
 export { nfRealms } from './realm/realm.ts'
 export {
@@ -24,6 +28,7 @@ export { SEEDS_MAX, untilCaught } from './sim/mutant-table.ts'
 export { mutantNamed, mutants } from './sim/mutants.ts'
 export { type Faults, noFaults } from './sim/network.ts'
 export { Oracle, Violation } from './sim/oracle.ts'
+/** Stories that come to a race for certain. */
 export * as scenarios from './sim/scenarios.ts'
 export { scriptFor } from './sim/script.ts'
 export { parseScript, textOf } from './sim/script-text.ts'

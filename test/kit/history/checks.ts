@@ -8,6 +8,7 @@ import {
   told,
 } from './history.ts'
 
+/** How `checkConservation` reads a history. */
 export interface ConservationOptions {
   /** The `f` of the untethered updates: `ok` was made and must be in, `info` may be. */
   readonly update: string
@@ -94,6 +95,7 @@ function compareSums(
   throw new CheckFailed(found < least ? 'lost' : 'doubled', actor, what)
 }
 
+/** How `checkStale` reads a history; `withinMs` is the bound that is checked. */
 export interface StaleOptions {
   /** The `f` of the stale reads. */
   readonly read: string

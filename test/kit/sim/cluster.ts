@@ -10,6 +10,7 @@ import { runMicrotasks } from './microtasks.ts'
 import { type Faults, Network, noFaults } from './network.ts'
 import { Violation } from './oracle.ts'
 
+/** What a simulated cluster is made of; all but the seed and the NF have defaults. */
 export interface ClusterOptions {
   readonly seed: number
   /** Asked once for each instance: one that makes its NF anew each time shows state kept outside actors. */

@@ -30,6 +30,7 @@ function numberOf({ rule }: MutantOf): number {
   return Number.parseInt(rule, 10) || Number.MAX_SAFE_INTEGER
 }
 
+/** The mutant of that name; undefined if there is none. */
 export function mutantNamed(name: string): MutantOf | undefined {
   return mutants.find((m) => m.name === name)
 }

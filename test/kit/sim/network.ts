@@ -1,12 +1,13 @@
 import type { Clock, MemberNo } from '../../../bus/index.ts'
 import { mix } from '../../../placement/index.ts'
 
-/** Chances, per frame below the links. */
+/** Chances from 0 to 1, per frame below the links: that it is lost, comes twice, comes late. */
 export interface Faults {
   readonly drop: number
   readonly double: number
   readonly late: number
 }
+/** A network that loses, doubles and delays nothing. */
 export const noFaults: Faults = { drop: 0, double: 0, late: 0 }
 
 /** A usual way (virtual ms), and that of what is late. */

@@ -19,6 +19,7 @@ interface Ledger {
   bornInDoubt: boolean
 }
 
+/** An invariant that does not hold, by its name, and what was seen. */
 export class Violation extends Error {
   readonly invariant: string
   constructor(invariant: string, what: string) {

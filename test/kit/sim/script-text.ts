@@ -1,7 +1,7 @@
 import { ACTS, type Act, type Entry, type Script, type SourceScript } from './script.ts'
 import type { WalkSettings } from './settings.ts'
 
-/*
+/**
  * A script as text, for people and to be played again: its settings, how each source sends, then an entry a line, with
  * the ms after the start at which it comes. A line that begins with # says nothing.
  */
@@ -27,6 +27,7 @@ function lineOf({ at, do: act, on, key, x, ways, faults }: Entry): string {
 
 export class ScriptError extends Error {}
 
+/** Reads what `textOf` wrote; throws a `ScriptError` that names the line where it cannot be read. */
 export function parseScript(text: string): Script {
   let settings: WalkSettings | undefined
   const sources: SourceScript[] = []

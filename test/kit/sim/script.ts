@@ -62,6 +62,7 @@ const FAULT_STRETCHES = 8
 const NEAR_MS = 6
 const NONE: readonly number[] = []
 
+/** Draws a walk's script from its settings: the same for the same seed. */
 export function scriptFor(settings: WalkSettings): Script {
   return new Drawing(settings).script()
 }

@@ -2,6 +2,7 @@ import type { StateModel } from '../../../actors/index.ts'
 import { Random } from '../../../loadgen/index.ts'
 import type { Faults } from './network.ts'
 
+/** What a walk is to be like; times are virtual ms, the rest are counts unless they say otherwise. */
 export interface WalkSettings {
   readonly seed: number
   readonly slotBits: number

@@ -7,6 +7,7 @@ import type { WalkSettings } from './settings.ts'
 import { walking, walkNF } from './walk-nf.ts'
 import { Whereabouts } from './whereabouts.ts'
 
+/** What a walk has been through: how many of each message, fault and transition there were. */
 export interface WalkReport {
   readonly settings: WalkSettings
   readonly events: number
