@@ -237,6 +237,7 @@ export class Slots {
     const w = this.out.begin(to, Kind.SLOT)
     w.u16(slot)
     w.u32(this.counters[slot]!)
+    w.u32(this.view!.crash.epoch)
     this.entries.give(slot, w)
     this.out.end()
     this.state[slot] = ELSEWHERE
@@ -246,13 +247,15 @@ export class Slots {
     const slot = r.u16()
     invariant(this.state[slot]! < HELD && !this.recovering[slot], `slot ${slot} has one token`)
     this.counters[slot] = r.u32()
+    const crash = r.u32()
     this.entries.take(slot, r)
     this.handoffs++
     this.asked[slot] = 0
     this.pulls--
     // A slot stays with an owner that has not reported it held, so the view still names us (rule 2).
     invariant(this.view!.owner[slot] === this.self, `slot ${slot} came to its owner`)
-    if (this.paused) {
+    // Of before the crash that is being recovered from; its giver may also have recovered it already.
+    if (this.paused && crash < this.view!.crash.epoch) {
       this.recovering[slot] = 1
       this.entries.drop(slot)
       return
