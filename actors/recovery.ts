@@ -59,7 +59,7 @@ export class Recovery {
     if (news && here) this.begin(view, here.role === 'instance')
     else if (this.underWay) this.proceed()
     // Nobody else can know anything of these slots.
-    else if (fresh) core.slots.recovered()
+    else if (fresh) core.slots.recovered(() => {})
   }
 
   private begin(view: View, instance: boolean): void {
@@ -198,8 +198,9 @@ export class Recovery {
       for (const v of voids.get(no) ?? []) writeVoid(w, v)
       core.out.end()
     }
-    core.slots.recovered()
-    for (const c of cases.values()) this.serveAgain(c)
+    core.slots.recovered(() => {
+      for (const c of cases.values()) this.serveAgain(c)
+    })
   }
 
   private read(from: MemberNo, parts: readonly Uint8Array[], cases: Map<string, Case>): void {

@@ -147,8 +147,8 @@ export class Slots {
     }
   }
 
-  /** The directories are whole again: what waits goes on. */
-  recovered(): void {
+  /** The directories are whole again: `first` runs while all tokens are here still, then goes on what waits. */
+  recovered(first: () => void): void {
     this.paused = false
     const back: number[] = []
     for (let slot = 0; slot < this.state.length; slot++) {
@@ -159,6 +159,7 @@ export class Slots {
       this.state[slot] = HELD
       this.due--
     }
+    first()
     for (const slot of back) {
       for (const go of this.takeWaiting(slot)) go()
       if (this.state[slot] === HELD) this.onHeld(slot)
