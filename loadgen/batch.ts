@@ -84,7 +84,7 @@ export function readOutput(r: ByteReader): Output {
 export function readPacket(r: ByteReader, packet: Packet): void {
   const at = r.skip(STAMP_BYTES) // one check for all of them
   const { bytes, view } = r
-  // Field by field: as arguments of `load` the doubles would become objects, three for each packet.
+  // Field by field: as arguments of `load` the doubles may become objects where the call is not inlined.
   packet.start = r.skip(view.getUint32(at + LENGTH_AT, LE))
   packet.end = r.pos
   packet.bytes = bytes
