@@ -2,7 +2,7 @@ import { type ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/in
 import { DUE, HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import { ENTRY, HASH, HOME } from './layout.ts'
-import type { RuntimeType } from './runtime-type.ts'
+import type { Held, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
 
 /** Actors fetched at once in the background: a round trip's worth. */
@@ -23,6 +23,8 @@ export class Directory {
   /** Slots whose packets come here now: their actors follow. */
   private readonly toFollow: number[] = []
   private fetching = 0
+  /** The order is about an activation that lies still here: it goes at once, without a message to ourselves. */
+  giveNow: (type: RuntimeType, row: Row, order: Held) => boolean = () => false
 
   constructor(core: Core) {
     this.core = core
@@ -57,6 +59,19 @@ export class Directory {
     core.out.end()
   }
 
+  /**
+   * Sends for an actor that is elsewhere, as ACQUIRE to ourselves would, if its directory is here. What is here or nowhere is
+   * left to the message: its answer may come only when the caller is through.
+   */
+  sendFor(type: RuntimeType, row: Row, request: number): boolean {
+    const { core } = this
+    const { table } = type
+    if (core.slots.state[core.slot(table.get(row, HASH))] !== HELD) return false
+    if (table.get(row, ENTRY) === 0 || table.get(row, HOME) === core.self) return false
+    this.order(type, row, core.self, request)
+    return true
+  }
+
   /** Names `to` the home and orders the home before to send it the state; `to` may be that very one (rule 6). */
   private order(type: RuntimeType, row: Row, to: MemberNo, request: number): void {
     const { core } = this
@@ -64,6 +79,9 @@ export class Directory {
     const number = table.get(row, ENTRY)
     const home = table.get(row, HOME)
     const next = core.name(type, row, to)
+    if (home === core.self && to !== home) {
+      if (this.giveNow(type, row, { from: number, number: next, to, request })) return
+    }
     table.keyOf(row, type.words)
     const w = core.about(home, Kind.TRANSFER, type, table.get(row, HASH), type.words)
     w.u32(number)

@@ -37,6 +37,7 @@ export class Homes {
     this.core = core
     this.directory = directory
     this.turns = new Turns(core, this)
+    directory.giveNow = (type, row, transfer) => this.giveNow(type, row, transfer)
   }
 
   /** The directory is here and names no home, and no life of the actor is about to end or begin here. */
@@ -61,16 +62,16 @@ export class Homes {
       this.run(type, row, affair)
     } else {
       affair.waiting.push(waiter)
-      if (affair.acquire === 0) this.acquire(type, row, affair)
+      if (affair.acquire === 0) this.acquire(type, row, affair, waiter.since)
     }
   }
 
-  private acquire(type: RuntimeType, row: Row, affair: Affair): void {
+  private acquire(type: RuntimeType, row: Row, affair: Affair, now: number): void {
     const { core } = this
     const hash = type.table.get(row, HASH)
     affair.acquire = core.nextRequest()
-    affair.askedAt = core.clock.now()
-    affair.askedCrash = core.crash
+    affair.askedAt = now
+    if (this.directory.sendFor(type, row, affair.acquire)) return
     type.table.keyOf(row, type.words)
     const w = core.toOwner(Kind.ACQUIRE, type, hash, type.words)
     w.u32(core.crash)
@@ -159,7 +160,8 @@ export class Homes {
   private afterLife(type: RuntimeType, row: Row, affair: Affair): void {
     affair.released = 0
     if (affair.queue.length > 0) affair.waiting.unshift(...affair.queue.splice(0))
-    if (affair.waiting.length > 0 && affair.acquire === 0) this.acquire(type, row, affair)
+    if (affair.waiting.length > 0 && affair.acquire === 0)
+      this.acquire(type, row, affair, this.core.clock.now())
     if (affair.deferred.length > 0) this.runDeferred(type, row, affair)
   }
 
@@ -215,6 +217,15 @@ export class Homes {
     if (core.fencing && this.tombs.has(id)) return
     if (this.tombs.delete(id)) this.sendGone(type, hash, transfer)
     else this.hold(type, core.rowFor(type, hash), { ...transfer, from: number })
+  }
+
+  /** An order of the directory here about an activation here; false: it is not here yet, or something goes on with it. */
+  private giveNow(type: RuntimeType, row: Row, order: Held): boolean {
+    const { table } = type
+    const isIt = table.get(row, ACTIVATION) === order.from
+    if (!isIt || table.get(row, AFFAIR) !== 0 || this.core.frozen) return false
+    this.give(type, row, undefined, order)
+    return true
   }
 
   private hold(type: RuntimeType, row: Row, order: Held): void {
@@ -314,7 +325,7 @@ export class Homes {
         }
       }
     }
-    if (affair.waiting.length > 0) this.acquire(type, row, affair)
+    if (affair.waiting.length > 0) this.acquire(type, row, affair, this.core.clock.now())
     else this.runDeferred(type, row, affair)
     this.core.tidy(type, row)
   }
