@@ -77,6 +77,7 @@ export class SoloInstance<S extends StateMap, E> {
         space.packetUs = us
       },
       pressed: () => space.pressed,
+      isGone: () => false,
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),
       wake: () => {},

@@ -85,6 +85,7 @@ export class Instance implements Part {
         space.packetUs = us
       },
       pressed: () => space.pressed,
+      isGone: (no) => this.isGone(no),
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),
       wake: () => member.wake(),
@@ -115,6 +116,9 @@ export class Instance implements Part {
   onCredit(): void {}
   memberGone(no: MemberNo): void {
     this.intake.memberGone(no)
+  }
+  private isGone(no: MemberNo): boolean {
+    return this.view !== undefined && no < this.view.nextNo && !this.view.memberOf(no)
   }
   letsGo(): boolean {
     return true

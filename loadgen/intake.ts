@@ -101,6 +101,8 @@ export class Intake {
   private readonly flips = new Map<number, (Entry | Flip)[]>()
   private readonly hashes = new Uint32Array(HASHES)
   private readonly drained = new Set<string>()
+  /** Per slot and steerer: the last HOLD that is through. They come and go by rising number. */
+  private readonly released = new Map<number, number>()
   /** Packets behind a HOLD are kept though it is drained: until all of them may go on. */
   private keeps = false
   private holds = 0
@@ -301,6 +303,9 @@ export class Intake {
   private keyOf(steerer: MemberNo, slot: number): number {
     return steerer * 2 ** this.o.slotBits + slot
   }
+  private isOf(steerer: MemberNo, key: number): boolean {
+    return Math.floor(key / 2 ** this.o.slotBits) === steerer
+  }
 
   private countUnsettled(entry: Entry, n: number): void {
     const key = this.slotKey(entry.batch.from, entry.packet.hash)
@@ -335,12 +340,17 @@ export class Intake {
     this.work(key)
   }
 
-  /** DRAINED may overtake the HOLD that it is the answer to: they come on different links. */
+  /**
+   * DRAINED may overtake the HOLD that it is the answer to: they come on different links. After a crash it may come a
+   * second time, for a HOLD that is through; and from a steerer that is gone there is none to come.
+   */
   onDrained(r: ByteReader): void {
     const steerer = r.u32()
-    const slot = r.u16()
-    this.drained.add(`${steerer} ${r.u32()}`)
-    this.work(this.keyOf(steerer, slot))
+    const key = this.keyOf(steerer, r.u16())
+    const number = r.u32()
+    if (number <= (this.released.get(key) ?? 0) || this.o.isGone(steerer)) return
+    this.drained.add(`${steerer} ${number}`)
+    this.work(key)
   }
 
   /** Goes on with a slot's flips and the packets behind them, as far as they may. */
@@ -361,6 +371,7 @@ export class Intake {
     if (flip.kind === 'mark') return !this.unsettled.has(key)
     if (this.keeps || !this.drained.delete(`${flip.steerer} ${flip.number}`)) return false
     this.holds--
+    this.released.set(key, flip.number)
     return true
   }
 
@@ -390,13 +401,14 @@ export class Intake {
 
   /** A steerer that is gone sees to nothing any more; what is still here of its packets just runs. */
   memberGone(no: MemberNo): void {
-    for (const [key, items] of [...this.flips]) {
-      for (const item of items) {
-        if (item instanceof Entry || item.kind !== 'hold' || item.steerer !== no) continue
-        this.drained.add(`${item.steerer} ${item.number}`)
-      }
-      this.work(key)
+    for (const waited of this.drained) if (waited.startsWith(`${no} `)) this.drained.delete(waited)
+    const here = [...this.backlog.slice(this.backlogAt), ...[...this.flips.values()].flat()]
+    for (const item of here) {
+      if (item instanceof Entry || item.kind !== 'hold' || item.steerer !== no) continue
+      this.drained.add(`${no} ${item.number}`)
     }
+    for (const key of [...this.flips.keys()]) this.work(key)
+    for (const key of this.released.keys()) if (this.isOf(no, key)) this.released.delete(key)
   }
 
   // ---- held back ----
@@ -445,6 +457,8 @@ export interface IntakeOptions {
   readonly onError: (packet: Packet, error: unknown) => number
   readonly onPacketTime: (us: number) => void
   readonly pressed: () => boolean
+  /** The member was in the view, and is not any more. */
+  readonly isGone: (no: MemberNo) => boolean
   /** Packets of these steering hashes come next. */
   readonly foresee: (hashes: Uint32Array, count: number) => void
   /** A slot's packets come here from now on, and the receiver before has ended its own. */

@@ -91,6 +91,9 @@ export class Steerer {
   private readonly before = new Map<number, Past[]>()
   private wanted: Uint32Array | undefined
   private members = new Set<MemberNo>()
+  /** A member has died since we steer. */
+  private crashed = false
+  private crashesBefore = 0
   private cursor = 0
   private unflipped = 0
   private readonly writers = new Map<MemberNo, Slip>()
@@ -110,6 +113,8 @@ export class Steerer {
     this.members = new Set(view.members.map((m) => m.no))
     const first = this.wanted === undefined
     this.wanted = view.owner
+    if (first) this.crashesBefore = view.crash.members
+    this.crashed = view.crash.members > this.crashesBefore
     if (first) this.current.set(view.owner)
     this.cursor = 0
     this.unflipped = 0
@@ -219,12 +224,25 @@ export class Steerer {
     if (slip) slip.underway -= batch.count
   }
 
-  /** A receiver died: what it had is gone, and counted. */
+  /**
+   * A receiver is gone. One that died takes with it what it had, counted; one that said BYE had nothing, and neither
+   * had those before it for which it waited. But a MARK that mends may have come to it behind its BYE, and what it
+   * said then is lost: after a crash all are taken to be dead, and some hear twice that they need not wait.
+   */
   memberGone(no: MemberNo): void {
     for (const batch of [...this.batches.values()]) {
       if (batch.to === no && this.writers.get(no)?.batch !== batch) this.lose(batch)
     }
-    for (const [slot, past] of this.before) this.mendFlips(slot, past)
+    for (const [slot, past] of this.before) {
+      if (this.crashed) this.mendFlips(slot, past)
+      else this.forget(slot, past, no)
+    }
+  }
+
+  private forget(slot: number, past: Past[], no: MemberNo): void {
+    const at = past.findIndex((p) => p.no === no)
+    if (at === 0) this.before.delete(slot)
+    else if (at > 0) past.splice(at)
   }
 
   /**
@@ -307,7 +325,10 @@ export class Steerer {
   /** What a dead receiver had is gone. But it may itself have waited for one before it, whose packets come first. */
   private flipFromDead(slot: number, to: MemberNo, past: Past[], flip: number): void {
     const at = past.findIndex((p) => this.members.has(p.no))
-    if (at < 0) return
+    if (at < 0) {
+      past.length = 0
+      return
+    }
     const { no } = past[at]!
     if (no === to) {
       past.splice(0, at + 1)

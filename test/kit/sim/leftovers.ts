@@ -11,7 +11,7 @@ const KEPT = {
   directory: ['fetching', 'toFetch'],
   slots: ['waiting', 'pulls', 'due'],
   space: ['held'],
-  intake: ['suspended', 'suspendedCount', 'unsettled', 'flips', 'backlog', 'open'],
+  intake: ['drained', 'suspended', 'suspendedCount', 'unsettled', 'flips', 'backlog', 'open'],
 }
 
 /** What a member still keeps, though nothing goes on any more: it would pile up. */
