@@ -71,7 +71,7 @@ export async function expectEquivalent(
   if (!details.failed) return
   if (!failing) throw details.errorInstance
   const { seed: own } = failing
-  const how = { paceMs: o.paceMs ?? PACE_MS, plain: o.script === undefined }
+  const how = { paceMs: o.paceMs ?? PACE_MS, plain: o.script === undefined, seed: own }
   const { what, steps } = await shrink(
     failing,
     async (s) => {

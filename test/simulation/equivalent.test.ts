@@ -93,7 +93,7 @@ describe('an NF that is wrong', () => {
   ])('that %s is shown by a script of a few steps', async (_what, nf) => {
     const error = await failure(expectEquivalent(nf, { runs: 200 }))
     console.log(error.message)
-    expect(error.script.length).toBeLessThanOrEqual(12)
+    expect(error.script.length).toBeLessThanOrEqual(8)
     expect(error.message).toContain('one instance:')
   })
 })
