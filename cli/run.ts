@@ -285,6 +285,8 @@ async function runOn(
   const wishes = await onWish(bus, scaleTo)
   hooks.onStart(source, () => ({ sent: source.steerer.index, total: input.total, instances }))
   await settled(source)
+  if (o.live?.outInterface)
+    hooks.say('IPv4 is sent on, IPv6 is not: let hosts find no IPv6 router here')
   if (o.live) hooks.say(`${nf.name} runs on ${input.name}; Ctrl-C ends it`)
   const start = performance.now()
   const env = nf.setup(settings.options)

@@ -1,7 +1,7 @@
 /**
- * `npm run check:nat [live|captures]`: the same client traffic through the kernel's own NAT (nftables masquerade) and through ours while
+ * `npm run check:nat [live|captures|speed]`: the same client traffic through the kernel's own NAT (nftables masquerade) and through ours while
  * it scales 1 → 2 → 3 → 1, in network namespaces: what came whole, what was reset, and which mappings each made; then captures on
- * one instance and on many.
+ * one instance and on many. `speed`, asked for by name: packets per second through both, on one instance.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
@@ -18,6 +18,7 @@ import {
   throughOurs,
 } from './lab-nat.ts'
 import { overCapture } from './nat-captures.ts'
+import { forwarding, kernelSpeed, ourSpeed, type Speed, syntheticRate } from './nat-speed.ts'
 
 /** Debian's packages by their programs. */
 const PEERS: Readonly<Record<string, string>> = {
@@ -152,6 +153,33 @@ async function live(): Promise<boolean> {
   return holds(kernel, ours)
 }
 
+/** Packets per second of both; it judges nothing. */
+async function speed(): Promise<boolean> {
+  const whole = (n: number) => Math.round(n).toLocaleString('en-US')
+  const row = (name: string, { sent, came }: Speed) =>
+    console.log(name.padEnd(44) + whole(sent).padStart(18) + whole(came).padStart(18))
+  const why = Lab.impossible()
+  if (why === undefined) install()
+  if (why ?? missing().find((program) => program === 'iperf3' || program === 'nft')) {
+    console.log(`packets per second cannot be measured here: ${why ?? 'iperf3 or nft is missing'}`)
+    return true
+  }
+  const columns = ['sent', 'came through'].map((c) => c.padStart(18)).join('')
+  console.log(`${'UDP packets/s of 64 bytes, as many as can be'.padEnd(44)}${columns}`)
+  row('kernel, forwarding alone', await forwarding())
+  row('kernel, nftables masquerade', await kernelSpeed())
+  row('ours, one instance, memory bus', await ourSpeed('memory'))
+  row('ours, one instance, NATS', await ourSpeed('nats'))
+  console.log(`ours, synthetic TCP without interfaces: ${whole(syntheticRate())} packets/s`)
+  return true
+}
+
 const only = process.argv[2]
-const fine = [only === 'captures' || (await live()), only === 'live' || captures()]
+const parts: Readonly<Record<string, () => boolean | Promise<boolean>>> = { live, captures, speed }
+const chosen = only === undefined ? [live, captures] : [parts[only]]
+const fine: boolean[] = []
+for (const part of chosen) {
+  if (part === undefined) console.log(`check:nat takes ${Object.keys(parts).join(', ')} or nothing`)
+  fine.push(part !== undefined && (await part()))
+}
 if (fine.includes(false)) process.exitCode = 1

@@ -66,7 +66,7 @@ export const command = fileURLToPath(new URL('../../cli/main.js', import.meta.ur
 )
 
 /** Makes a machine a NAT as an administrator would: nftables, masquerade. */
-function masquerade(lab: Lab): void {
+export function masquerade(lab: Lab): void {
   lab.run('between', 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
   const nft = (...args: string[]) => lab.run('between', 'nft', ...args)
   nft('add', 'table', 'ip', 'nat')
