@@ -285,9 +285,7 @@ async function runOn(
   const wishes = await onWish(bus, scaleTo)
   hooks.onStart(source, () => ({ sent: source.steerer.index, total: input.total, instances }))
   await settled(source)
-  if (o.live?.outInterface)
-    hooks.say('IPv4 is sent on, IPv6 is not: let hosts find no IPv6 router here')
-  if (o.live) hooks.say(`${nf.name} runs on ${input.name}; Ctrl-C ends it`)
+  if (o.live) tellOfInterfaces(o.live, nf, input, hooks)
   const start = performance.now()
   const env = nf.setup(settings.options)
   const isFollowed = o.live !== undefined && nf.isLog(env)
@@ -366,6 +364,11 @@ async function drained(source: Source, end: number, fault: () => Error | undefin
     source.member.wake()
     await wait(20)
   }
+}
+
+function tellOfInterfaces(live: LiveOptions, nf: NF, input: Input, { say }: RunHooks): void {
+  if (live.outInterface !== undefined) say(`${nf.name} sends on IPv4 alone: IPv6 is not translated`)
+  say(`${nf.name} runs on ${input.name}; Ctrl-C ends it`)
 }
 
 function onWish(bus: Bus, scaleTo: (n: number) => void): Promise<{ stop(): void }> {

@@ -17,8 +17,8 @@ import {
   throughKernel,
   throughOurs,
 } from './lab-nat.ts'
+import { forwarding, kernelSpeed, ourSpeed, type Speed, syntheticRate } from './lab-speed.ts'
 import { overCapture } from './nat-captures.ts'
-import { forwarding, kernelSpeed, ourSpeed, type Speed, syntheticRate } from './nat-speed.ts'
 
 /** Debian's packages by their programs. */
 const PEERS: Readonly<Record<string, string>> = {
