@@ -9,6 +9,7 @@ import { exitCodeOf, instanceProcess } from './instance-process.ts'
 import { type LiveView, showLive } from './live.ts'
 import { loadNF } from './load-nf.ts'
 import { newProject } from './new.ts'
+import { describeNF } from './nfs.ts'
 import { figures } from './report.ts'
 import { type RunArguments, run } from './run.ts'
 import { scaleCommand, statusCommand } from './status.ts'
@@ -284,21 +285,6 @@ async function instanceCommand(args: string[]): Promise<void> {
   })
 }
 
-function nfsCommand(): void {
-  for (const nf of builtIn) {
-    process.stdout.write(`${nf.name}: ${nf.summary}\n`)
-    for (const [name, o] of Object.entries(nf.options)) {
-      process.stdout.write(
-        `    --${name}${o.type === 'string' ? ` ${o.value ?? 'VALUE'}` : ''}  ${o.help}\n`,
-      )
-    }
-    for (const [name, { type, key }] of Object.entries(nf.state)) {
-      const fields = Object.keys(type.fields).join(', ')
-      process.stdout.write(`    ${name}: ${type.writers}-writer, by ${key.name} (${fields})\n`)
-    }
-  }
-}
-
 async function main([command, ...args]: string[]): Promise<void> {
   switch (command) {
     case 'run':
@@ -330,7 +316,8 @@ async function main([command, ...args]: string[]): Promise<void> {
       return
     }
     case 'nfs':
-      return nfsCommand()
+      process.stdout.write(`${builtIn.flatMap(describeNF).join('\n')}\n`)
+      return
     case undefined:
     case 'help':
     case '--help':

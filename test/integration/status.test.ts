@@ -24,7 +24,13 @@ describe('rehome nfs', () => {
       expect(stdout).toMatch(new RegExp(`^${nf}: .+$`, 'm'))
     }
     expect(stdout).toMatch(/^ {4}--signatures DIR {2}/m)
-    expect(stdout).toMatch(/^ {4}flows: single-writer, by symmetric-flow \(.*packets.*\)$/m)
+    expect(stdout).toContain(
+      '    flows: single-writer, by symmetric-flow (key 40 bytes), state 12 bytes (packets, bytes)\n',
+    )
+    expect(stdout).toContain(
+      '        methods: incAndGet (plain), inc (untether, merged), get (stale, 100 ms)\n',
+    )
+    expect(stdout).toMatch(/^ {4}connections: .*, state 14 bytes \(.*\); expires$/m)
   })
 })
 

@@ -14,9 +14,10 @@ import { builtIn } from '../../nf-apps/index.ts'
 import { expectEquivalent, NotEquivalent } from '../kit/index.ts'
 
 describe('an NF on instances that come and go ends as on one', () => {
-  const names = ['host-counter', 'byte-quota', 'tcp-tracker', 'prads', 'sink']
+  const samples = ['host-counter', 'byte-quota', 'tcp-tracker', 'sink', 'subnet-quota']
+  const names = [...samples, 'udp-counters', 'reassembly', 'asset-monitor', 'prads']
   it.each(builtIn.filter((nf) => names.includes(nf.name)))('$name', async (nf) => {
-    const options = nf.name === 'byte-quota' ? { quota: '600' } : {}
+    const options = nf.name.endsWith('-quota') ? { quota: '600', prefix: '31' } : {}
     await expectEquivalent(nf, { options, runs: nf.name === 'prads' ? 8 : 25 })
   })
 })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { tcpTracker } from '../../nf-apps/index.ts'
+import { reassembly, tcpTracker } from '../../nf-apps/index.ts'
 import {
   build,
   LINK_ETHERNET,
@@ -72,5 +72,35 @@ describe('tcp-tracker', () => {
     ])
     expect(verdicts).toEqual([0, 1, 1, 1, 1, 0])
     expect(lines[0]).toBe('opened 1 closed 0 reset 1 refused 2')
+  })
+})
+
+describe('reassembly', () => {
+  /** Segments of one direction, by sequence number and text; the one line of the result. */
+  const stream = async (...segments: [number, string][]) => {
+    const solo = new Solo(reassembly)
+    const send = (seq: number, flags: number, text: string, i: number) => {
+      const part = build.tcp({ srcPort: 1024, dstPort: 80, seq, flags }, text)
+      solo.packet(
+        packetOf(build.ethernet({}, build.ipv4({ src: '10.0.0.1', dst: '10.0.0.2' }, part)), i),
+      )
+    }
+    send((segments[0]![0] - 1) >>> 0, TCP_SYN, '', 0)
+    for (const [i, [seq, text]] of segments.entries()) send(seq, TCP_ACK, text, i + 1)
+    return (await solo.result())[0]?.split(':80 ')[1]
+  }
+
+  it('makes the same stream of segments in any order, said twice or overlapping', async () => {
+    const whole = await stream([100, 'abcdefgh'])
+    expect(whole).toMatch(/^8 [0-9a-f]{8}$/)
+    expect(await stream([100, 'ab'], [104, 'ef'], [106, 'gh'], [102, 'cd'])).toBe(whole)
+    expect(await stream([100, 'ab'], [104, 'efgh'], [104, 'ef'], [101, 'bcde'])).toBe(whole)
+    expect(await stream([100, 'ab'], [102, 'dcefgh'])).not.toBe(whole)
+  })
+
+  it('goes on where sequence numbers wrap, and holds what a gap is before', async () => {
+    const end = 2 ** 32 - 2
+    expect(await stream([end, 'ab'], [2, 'ef'], [0, 'cd'])).toBe(await stream([9, 'abcdef']))
+    expect(await stream([100, 'ab'], [104, 'ef'])).toMatch(/^2 [0-9a-f]{8} held 1$/)
   })
 })
