@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type MemberNo, RehomeError } from '../../bus/index.ts'
+import { type MemberNo, PROTOCOL_VERSION, RehomeError } from '../../bus/index.ts'
 import {
   decodeView,
   encodeView,
@@ -436,7 +436,7 @@ describe('a membership', () => {
   it('goes on past bytes in the register that are no view', async () => {
     const { clock, register, membership, errors } = setUp()
     await outcome(clock, membership.join(info('a')))
-    await outcome(clock, register.set('view', Uint8Array.of(1, 0, 9)))
+    await outcome(clock, register.set('view', Uint8Array.of(PROTOCOL_VERSION, 0, 9)))
     await outcome(clock, register.set('settled.7', Uint8Array.of(1)))
     await clock.run(() => errors.length === 2, MINUTE)
     expect(errors.map((e) => e.code)).toEqual(['bad-frame', 'bad-frame'])
