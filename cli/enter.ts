@@ -139,8 +139,8 @@ function heartbeats(
 }
 
 /**
- * Frames that have come to a process while it was stopped wait until it has heard whether it is still a member: it may
- * have been taken out, and the actors that they are about may live elsewhere by now.
+ * Frames that come to a member that was deaf wait until it has heard whether it is still one: it may have been taken
+ * out, and the actors that they are about may live elsewhere by now.
  */
 class Gate {
   private held: Uint8Array[] | undefined

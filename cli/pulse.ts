@@ -3,8 +3,11 @@ import type { View } from '../placement/index.ts'
 
 /** How often a member says that it is there (ms). */
 const BEAT_MS = 250
-/** A process that has not run for so long (ms) may have been taken out meanwhile: a third of what others wait. */
-const ASLEEP_MS = 1000
+/**
+ * A member that has not heard its own beats for so long (ms), because it was stopped or its bus was away, may have been
+ * taken out meanwhile: a good third of what others wait.
+ */
+const DEAF_MS = 1250
 /** Beats that a member may miss: 3 s of silence, which no pause of a healthy process comes near. */
 const MISSED_MAX = 12
 
@@ -17,7 +20,7 @@ export interface PulsePorts {
   readonly publish: (to: MemberNo, bytes: Uint8Array) => void
   /** How many actors are here, for those who count them if we die. */
   readonly actors: () => number
-  /** This process was asleep: it must hear whether it is still a member before it does anything. */
+  /** This member was deaf: it must hear whether it is one still before it does anything. */
   readonly onWake: () => void
   /** That member has been silent for too long; told again as long as it is. */
   readonly onSilent: (no: MemberNo, actors: number) => void
@@ -37,14 +40,14 @@ export class Pulse {
   private after: MemberNo = 0
   private missed = 0
   private heardSelf = false
-  private lastBeat: number
+  private lastHeard: number
   /** Actors of the member before, as it last said. */
   private actorsThere = 0
   private timer: { cancel(): void }
 
   constructor(ports: PulsePorts) {
     this.ports = ports
-    this.lastBeat = ports.clock.now()
+    this.lastHeard = ports.clock.now()
     this.timer = ports.clock.after(BEAT_MS, () => this.beat())
   }
 
@@ -65,8 +68,11 @@ export class Pulse {
     const view = new DataView(frame.buffer, frame.byteOffset, BYTES)
     if (view.getUint16(0, true) !== MAGIC) return false
     const from = view.getUint32(2, true)
-    if (from === this.ports.self) this.heardSelf = true
-    else if (from === this.before) {
+    if (from === this.ports.self) {
+      this.look()
+      this.lastHeard = this.ports.clock.now()
+      this.heardSelf = true
+    } else if (from === this.before) {
       this.missed = 0
       this.actorsThere = view.getUint32(6, true)
     }
@@ -77,19 +83,16 @@ export class Pulse {
     return no === this.before && this.missed >= MISSED_MAX
   }
 
-  /** To be asked before anything that comes in is acted upon: tells `onWake` if this process was asleep. */
+  /** To be asked before anything that comes in is acted upon: tells `onWake` if this member was deaf. */
   look(): void {
     const now = this.ports.clock.now()
-    const asleep = now - this.lastBeat > BEAT_MS + ASLEEP_MS
-    if (!asleep) return
-    this.lastBeat = now
+    if (now - this.lastHeard <= DEAF_MS) return
+    this.lastHeard = now
     this.ports.onWake()
   }
 
   private beat(): void {
     const { ports } = this
-    this.look()
-    this.lastBeat = ports.clock.now()
     this.timer = ports.clock.after(BEAT_MS, () => this.beat())
     if (this.heardSelf) this.missed++
     this.heardSelf = false

@@ -164,12 +164,10 @@ function follow(
       since[s] = epoch
     } else if (isSettled(view, s, settled) || !present.has(holder[s]!)) holder[s] = owner[s]!
   }
+  inherit(members, owner, holder, since, epoch)
   const shares = countShares(owner, since, members, settled)
   const slots = pickSlots(owner, since, shares)
   const takers = pickTakers(shares, slots.length)
-  // Slots that had no owner for a while: a leaver that stayed on may still have actors of theirs.
-  const late = view.owner.includes(0) && view.members.some((m) => m.role === 'instance')
-  const told = late && takers.length > 0 ? { ...crash, epoch, below: nextNo } : crash
   for (let i = 0; i < slots.length; i++) {
     const s = slots[i]!
     holder[s] = owner[s] === 0 ? takers[i]! : owner[s]!
@@ -181,11 +179,32 @@ function follow(
     slotBits: view.slotBits,
     members,
     nextNo,
-    crash: told,
+    crash,
     owner,
     holder,
     since,
   })
+}
+
+/**
+ * The last active instance has crashed beside leavers: slots without an owner are theirs now, in turns. They have
+ * actors of them, and wait for others; somebody must decide.
+ */
+function inherit(
+  members: readonly Member[],
+  owner: Uint32Array,
+  holder: Uint32Array,
+  since: Uint32Array,
+  epoch: number,
+): void {
+  const instances = members.filter((m) => m.role === 'instance')
+  if (instances.length === 0 || instances.some((m) => m.state === 'active')) return
+  let turn = 0
+  for (let s = 0; s < owner.length; s++) {
+    if (owner[s] !== 0) continue
+    owner[s] = holder[s] = instances[turn++ % instances.length]!.no
+    since[s] = epoch
+  }
 }
 
 /** One owner's part in a table. */

@@ -210,7 +210,10 @@ class Cluster {
     } else ensure(holder === is && next.since[s] === next.epoch, `lost slot ${s} is unmarked`)
     ensure(is === 0 || next.memberOf(is)?.role === 'instance', `slot ${s} has no proper owner`)
     const taken = was !== is && is !== 0
-    ensure(!taken || next.memberOf(is)?.state === 'active', `slot ${s} goes to a leaver`)
+    const heir = next.activeInstances().length === 0 && !next.memberOf(was)
+    ensure(!taken || heir || next.memberOf(is)?.state === 'active', `slot ${s} goes to a leaver`)
+    const instances = next.members.some((m) => m.role === 'instance')
+    ensure(is !== 0 || !instances, `slot ${s} has no owner beside instances`)
   }
 
   checkOneToken(): void {
