@@ -47,7 +47,6 @@ export class Directory {
     mustExist: boolean,
   ): void {
     const { core } = this
-    if (core.view?.isGone(asker)) return // passed on by one who did not know
     const row = type.table.find(hash, type.words)
     if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
       return this.order(type, row, asker, request)

@@ -33,7 +33,7 @@ const mistakes: Record<string, [args: string[], line: RegExp]> = {
   'unknown option': [['run', 'sink', '--fast', ...good], /'--fast'/],
   'an option without its value': [['run', 'sink', '--pcap'], /--pcap/],
   'a value that looks like an option': [['run', 'sink', ...good, '--rate', '-5'], /--rate/],
-  'no packets': [['run', 'sink'], /--pcap FILE or --synthetic/],
+  'no packets': [['run', 'sink'], /--pcap FILE, --synthetic SETTINGS or --interface NAME/],
   'packets from two sides': [['run', 'sink', ...good, '--synthetic', 'flows=1'], /not from both/],
   'scale 0': [['run', 'sink', ...good, '--scale', '0'], /--scale .*1,2,3,1.*'0'/],
   'scale of too many': [['run', 'sink', ...good, '--scale', '1,65'], /1 to 64/],

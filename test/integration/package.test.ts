@@ -24,6 +24,7 @@ interface Manifest {
   files: string[]
   dependencies: Record<string, string>
   peerDependencies?: Record<string, string>
+  optionalDependencies?: Record<string, string>
 }
 const manifest = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as Manifest
 
@@ -90,7 +91,10 @@ describe.runIf(isReady)('the package', () => {
 
   it('imports only what it holds or depends on', () => {
     const present = new Set(packed)
-    const known = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+    const { dependencies, peerDependencies, optionalDependencies } = manifest
+    // Its own name stands in the files that `rehome new` writes.
+    const names = { ...dependencies, ...peerDependencies, ...optionalDependencies }
+    const known = [manifest.name, ...Object.keys(names)]
     const missing = packed
       .filter((name) => name.startsWith('dist/') && /\.(js|d\.ts)$/.test(name))
       .flatMap((name) => specifiers(textOf(name)).map((specifier) => ({ name, specifier })))

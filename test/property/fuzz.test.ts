@@ -30,7 +30,7 @@ describe('inputs that are nearly right', () => {
     const report = await fuzz(target, options(seed, COUNTS[name]!))
     expect(report.failure, `npm run fuzz -- --target ${name} --seed ${seed}`).toBe(undefined)
     expect(report.inputs).toBe(COUNTS[name])
-    expect(report.passed / report.inputs, 'past the first decoder').toBeGreaterThan(0.5)
+    expect(report.passed / report.inputs, 'past the first decoder').toBeGreaterThanOrEqual(0.5)
   })
 })
 

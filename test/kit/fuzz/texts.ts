@@ -153,7 +153,7 @@ const rules = target('rules', 2_000, (random) => ({
 
 const ownSignatures = join(checkout, 'samples', 'signatures')
 
-/** One file of the set has one line changed; the others stay as they are. */
+/** One file of the set has one line changed, or one twice and elsewhere; the others stay as they are. */
 const signatures = target('signatures', 300, (random) => {
   const names = readdirSync(ownSignatures).filter((name) => /\.(fp|sig)$/.test(name))
   const texts = new Map(
@@ -168,7 +168,8 @@ const signatures = target('signatures', 300, (random) => {
       const name = pick(names, random)
       const lines = texts.get(name)!.split('\n')
       const at = random.below(lines.length)
-      lines[at] = mutateText(lines[at]!, lines, random)
+      if (random.below(5) < 2) lines.splice(random.below(lines.length), 0, lines[at]!)
+      else lines[at] = mutateText(lines[at]!, lines, random)
       writeFileSync(join(own, name), lines.join('\n'), 'latin1')
       const passed = taken(() => {
         const { problems } = loadSignatures(own)

@@ -33,6 +33,7 @@ export const actorMutants: readonly MutantOf[] = [
     name: 'left-over-turns-last',
     rule: '10: turns left over after a removal or a move go ahead of later ones',
     race: 'turns of one caller change their order',
+    bias: { keys: 1, ops: 300 },
     leaveOut: ({ homes }) =>
       replace(homes, 'afterLife', (original: Run) => (type, row, affair) => {
         affair.waiting.push(...affair.queue.splice(0))

@@ -1,6 +1,6 @@
 import type { MemberNo } from '../../../bus/index.ts'
 import type { View } from '../../../placement/index.ts'
-import { type ActorType, ENTRY, type Inside, method, part, replace } from './inside.ts'
+import { type Inside, part, replace } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
 
 const bias = { crashes: 2, model: 'shared' } as const
@@ -80,29 +80,6 @@ export const crashMutants: readonly MutantOf[] = [
     race: 'a REMOVED that was passed on late ends the new activation that has its number',
     bias,
     leaveOut: ({ core }) => replace(core, 'isOld', () => () => false),
-  },
-  {
-    name: 'serve-the-dead',
-    rule: 'crash: the dead are made no home',
-    race: 'an ACQUIRE of the dead one, passed on late, moves the actor to where nobody is',
-    bias,
-    leaveOut: ({ directory, member }) => {
-      type Acquire = (
-        type: ActorType,
-        hash: number,
-        asker: MemberNo,
-        request: number,
-        mustExist: boolean,
-      ) => void
-      const find = (type: ActorType, hash: number) => type.table.find(hash, type.words)
-      const order = method<[ActorType, number, MemberNo, number], void>(directory, 'order')
-      replace(directory, 'acquire', (original: Acquire) => (type, hash, asker, request, must) => {
-        const row = find(type, hash)
-        const there = row >= 0 && type.table.get(row, ENTRY) !== 0
-        if (there && member.view?.isGone(asker)) order(type, row, asker, request)
-        else original(type, hash, asker, request, must)
-      })
-    },
   },
   {
     name: 'hold-for-the-dead',
