@@ -199,6 +199,8 @@ export class Member {
   private sayBye(): void {
     const { view, ports } = this
     if (this.left || view?.memberOf(ports.self)?.state !== 'leaving') return
+    // Whoever is new in a view that was only heard of has been sent something, and would get no BYE.
+    if (this.wanted > view.epoch) return
     if (view.owner.includes(ports.self) || !this.space.empty || !this.part.idle) return
     const peers = view.members.filter((m) => m.no !== ports.self)
     for (const { no } of peers) {

@@ -114,7 +114,7 @@ describe.runIf(findNatsServer() && canSeeProcesses)('a run that is stopped', () 
     const out = newFile()
     const args = [...counter, '--scale', '2', '--rate', '2000', '--out', out]
     const running = new Running(args, { NATS_URL: undefined, TMPDIR: temp })
-    await running.shows(/%: i\d/)
+    await running.shows(/[1-9]\d* %: i\d/)
     const all = descendants(running.child.pid!)
     // Two instances, and nats-server with what watches it.
     expect(all.length).toBeGreaterThanOrEqual(3)

@@ -6,8 +6,8 @@ import { Tally } from './tally.ts'
  * One process a core has no core left for helpers of its collector.
  */
 const NODE_OPTIONS = [
-  '--max-semi-space-size=64',
-  '--min-semi-space-size=64',
+  '--max-semi-space-size=256',
+  '--min-semi-space-size=256',
   '--single-threaded-gc',
 ]
 const PART = 'REHOME_SIM_PART'

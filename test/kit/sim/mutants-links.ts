@@ -2,7 +2,7 @@ import type { ByteReader, MemberNo } from '../../../bus/index.ts'
 import { Instance } from '../../../cli/index.ts'
 import { method, part, replace } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
-import { leaverUnseen, lostGrant } from './scenarios.ts'
+import { leaverUnseen, lostGrant, newcomerUnseen } from './scenarios.ts'
 
 interface LinkInside {
   readonly expected: number
@@ -101,6 +101,19 @@ export const linkMutants: readonly MutantOf[] = [
         original()
       })
     },
+  },
+  {
+    name: 'bye-unheard',
+    rule: '15: a leaver waits for the view that it has heard of, and says BYE to who is new there',
+    race: 'what it has sent to a newcomer is lost on the way, and nobody is left who would send it again',
+    scenario: newcomerUnseen,
+    leaveOut: ({ member }) =>
+      replace(member, 'sayBye', (original: () => void) => () => {
+        const heard = Reflect.get(member, 'wanted') as number
+        Reflect.set(member, 'wanted', 0)
+        original()
+        Reflect.set(member, 'wanted', heard)
+      }),
   },
   {
     name: 'deliver-twice',

@@ -189,45 +189,97 @@ export const lostGrant: Scenario = (onMember) => {
   if (counts.at(-1) !== 30) throw new Violation('exactly once', `30 calls came to ${counts.at(-1)}`)
 }
 
+/** Views that come to one member late: what it is to see is kept from `begin` on. */
+class LateViews {
+  private readonly kept: (() => void)[] = []
+  private late = ''
+  private readonly inner: ClusterOptions['onMember']
+
+  constructor(inner: ClusterOptions['onMember']) {
+    this.inner = inner
+  }
+
+  readonly onMember: NonNullable<ClusterOptions['onMember']> = (body, id) => {
+    const { member } = body
+    const onView = member.onView.bind(member)
+    member.onView = (view) => {
+      if (id === this.late) this.kept.push(() => onView(view))
+      else onView(view)
+    }
+    this.inner?.(body, id)
+  }
+
+  begin({ id }: SimNode): void {
+    this.late = id
+  }
+  end(): void {
+    this.late = ''
+    for (const see of this.kept.splice(0)) see()
+  }
+}
+
 /** Rule 15: a member that still goes by an old view calls a leaver. */
 export const leaverUnseen: Scenario = (onMember) => {
-  const kept: (() => void)[] = []
-  let late = ''
-  const cluster = clusterOf(3, {
-    onMember: (body, id) => {
-      const { member } = body
-      const onView = member.onView.bind(member)
-      member.onView = (view) => {
-        if (id === late) kept.push(() => onView(view))
-        else onView(view)
-      }
-      onMember?.(body, id)
-    },
-  })
+  const views = new LateViews(onMember)
+  const cluster = clusterOf(3, views)
   // Two slots for three: whoever has none takes the leaver's, so the third has nothing to do with it.
   const owners = cluster.nodes.filter(({ entered }) => {
     return entered!.body.member.view!.owner.includes(entered!.no)
   })
   const [leaver, third] = owners as [SimNode, SimNode]
   const key = keyAt(third, leaver)
-  late = third.id
+  views.begin(third)
   cluster.leave(leaver)
   cluster.pass(2000)
-  const call = Promise.resolve(reach(third).values.at(key).bump())
-  let ended = ''
-  call.then(
+  const call = outcomeOf(reach(third).values.at(key).bump())
+  cluster.pass(20)
+  views.end()
+  cluster.until(() => call.ended !== '' && leaver.gone, 'the call ends, and the leaver is gone')
+  if (call.ended !== 'ok') throw new Violation('exactly once', `a call to a leaver: ${call.ended}`)
+}
+
+/** Rule 15: a leaver gives an actor to a member that is new in a view which it has only heard of. */
+export const newcomerUnseen: Scenario = (onMember) => {
+  const views = new LateViews(onMember)
+  const cluster = clusterOf(2, views)
+  const [leaver, other] = cluster.nodes as [SimNode, SimNode]
+  const key = keyAt(leaver, other)
+  let endTurn = () => {}
+  reach(leaver).boxes.with(key, () => new Promise<void>((go) => (endTurn = go)))
+  cluster.pass(10)
+  cluster.leave(leaver)
+  cluster.pass(50)
+  views.begin(leaver)
+  const newcomer = cluster.join()
+  cluster.until(() => newcomer.entered !== undefined, 'one joins')
+  const turn = outcomeOf(reach(newcomer).boxes.with(key, (s) => ++s.n))
+  cluster.pass(50)
+  let lost = true
+  const [from, to] = [leaver.entered!.no, newcomer.entered!.no]
+  type Frame = (from: number, to: number) => number[]
+  replace(cluster.network, 'frame', (original: Frame) => (...way) => {
+    return lost && way[0] === from && way[1] === to ? [] : original(...way)
+  })
+  endTurn()
+  cluster.pass(500)
+  lost = false
+  views.end()
+  cluster.until(() => turn.ended !== '' && leaver.gone, 'the turn ends, and the leaver is gone')
+  if (turn.ended !== 'ok') throw new Violation('one home', `what a leaver gave: ${turn.ended}`)
+}
+
+/** How something ends, once it has: `ok`, or the error. */
+function outcomeOf(asked: unknown): { ended: string } {
+  const outcome = { ended: '' }
+  Promise.resolve(asked).then(
     () => {
-      ended = 'ok'
+      outcome.ended = 'ok'
     },
     (error) => {
-      ended = String(error)
+      outcome.ended = String(error)
     },
   )
-  cluster.pass(20)
-  late = ''
-  for (const see of kept) see()
-  cluster.until(() => ended !== '' && leaver.gone, 'the call ends, and the leaver is gone')
-  if (ended !== 'ok') throw new Violation('exactly once', `a call to a leaver: ${ended}`)
+  return outcome
 }
 
 function seen(onMember: ClusterOptions['onMember']): Partial<ClusterOptions> {
