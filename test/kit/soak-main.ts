@@ -72,11 +72,11 @@ const spread = (of: number[]) =>
   of.length === 0 ? 'none seen' : `${Math.min(...of)} to ${Math.max(...of)}`
 
 function summary(r: SoakReport): string {
-  const { joins, leaves, evicted, views, handoffs, rehomes } = r
+  const { joins, leaves, evicted, unheard, views, handoffs, rehomes } = r
   return [
     `${r.packets.toLocaleString('en')} packets in ${r.seconds.toFixed(0)} s, ${r.rounds} rounds, ${r.deadly} of them with deaths`,
     `checked: ${counts(r.figures)}`,
-    `scaling: ${counts({ joins, leaves, evicted, views, handoffs, rehomes })}`,
+    `scaling: ${counts({ joins, leaves, evicted, unheard, views, handoffs, rehomes })}`,
     `faults: ${counts(r.faults)}`,
     `memory of the largest instance when all is quiet, by rounds: ${spread(r.rssMb)} MB`,
     r.violations.length === 0 ? 'no violation' : `${r.violations.length} violations`,

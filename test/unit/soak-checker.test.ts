@@ -87,6 +87,14 @@ it.each<[string, RegExp, Parameters<typeof wrongs>[0]]>([
     /ran, and was answered fail/,
     (l) => changed(l, isEnd(1), { is: 'fail' }),
   ],
+  [
+    'a turn that nobody asked for',
+    /92 ran on multis\/2, and nobody asked/,
+    (l) => {
+      const asked = { k: 'turn', t: 9_000, actor: 'multis/2', id: 92, by: 9, seq: 1 } as const
+      l.push({ ...asked, life: 9_000, n: 1, digest: digestOf(0, 92) })
+    },
+  ],
   ['another answer', /what it did not make/, (l) => changed(l, isEnd(13), { value: { n: 5 } })],
   ['too late a turn', /nobody waited for it/, (l) => changed(l, isTurn(13), { t: 9_999 })],
   ['a call without an end', /converges: append 6/, (l) => without(l, isEnd(6))],

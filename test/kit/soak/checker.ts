@@ -37,6 +37,21 @@ export interface RoundFigures {
   packetsLost: number
 }
 
+export function noFigures(): RoundFigures {
+  return {
+    turns: 0,
+    operations: 0,
+    reads: 0,
+    updates: 0,
+    removals: 0,
+    failed: 0,
+    unsure: 0,
+    livesLost: 0,
+    updatesLost: 0,
+    packetsLost: 0,
+  }
+}
+
 /** One life of an actor: from its making to its removal. */
 interface Life {
   readonly turns: TurnLine[]
@@ -67,18 +82,7 @@ export class Checker {
 
   /** Looks at a round; what is wrong is in `violations`. */
   check(round: Round): RoundFigures {
-    const figures: RoundFigures = {
-      turns: 0,
-      operations: 0,
-      reads: 0,
-      updates: 0,
-      removals: 0,
-      failed: 0,
-      unsure: 0,
-      livesLost: 0,
-      updatesLost: 0,
-      packetsLost: 0,
-    }
+    const figures = noFigures()
     new RoundCheck(round, figures, this.alive, this.flowSeq, (what) => this.wrong(what)).run()
     this.alive = new Map([...round.found].map(([actor, v]) => [actor, { sum: 0, ...v }]))
     return figures
@@ -254,6 +258,11 @@ class RoundCheck {
 
   /** What was answered ran once, while it was asked for; a definite error did not run. */
   private exactlyOnce(): void {
+    const posts = new Set(this.sent.map(({ id }) => id))
+    for (const { id, actor } of this.turns.values()) {
+      if (this.begins.has(id) || posts.has(id)) continue
+      this.wrong(`exactly once: ${id} ran on ${actor}, and nobody asked for it`)
+    }
     for (const begin of this.begins.values()) {
       const { id, f, actor, t } = begin
       const end = this.ends.get(id)

@@ -1,16 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { NatsServer } from '../../../bus/index.ts'
 import { SoakNode } from './fleet.ts'
-import { type FaultKind, type FaultPlan, faultKinds, INSTANCES_MAX } from './plan.ts'
+import { type FaultKind, type FaultPlan, INSTANCES_MAX, noFaults } from './plan.ts'
 import { now } from './soak-nf.ts'
 import type { Wire } from './wire.ts'
 
 /** A cluster of processes on a server, and everything that a plan lets happen to them. */
 export class Harm {
   nodes: SoakNode[] = []
-  readonly seen: Record<FaultKind, number>
+  readonly seen = noFaults()
   /** Processes that were killed or stopped for too long since `mourn` was last called, and when. */
   private killed = new Map<number, number>()
+  /** Those that were stopped, and taken out meanwhile: from then on nobody hears them. */
+  private fenced = new Map<number, number>()
   /** What must not have happened: an instance that ended, or that could not join or leave. */
   readonly surprises: string[] = []
   joins = 0
@@ -31,7 +33,6 @@ export class Harm {
     this.server = server
     this.sourceWire = sourceWire
     this.to = to
-    this.seen = Object.fromEntries(faultKinds.map((k) => [k, 0])) as Record<FaultKind, number>
   }
 
   get active(): SoakNode[] {
@@ -91,7 +92,9 @@ export class Harm {
       this.refused++
       return
     }
-    if (this.closing || this.killed.has(node.pid)) return
+    const since = this.killed.get(node.pid)
+    if (since !== undefined && SILENT.test(node.said)) this.fenced.set(node.pid, since)
+    if (this.closing || since !== undefined) return
     if (SILENT.test(node.said)) {
       // Faults that met, or a machine that is loaded: the others had to take it for dead.
       this.evicted++
@@ -116,6 +119,7 @@ export class Harm {
     const node = active[Math.floor(whom * active.length)]
     // One is left to go on.
     if (!node || (kind === 'kill' && active.length < 2)) return
+    if (kind === 'long pause' && node.stopped) return
     this.seen[kind]++
     if (kind === 'scale') await this.scaleTo(much, whom)
     else if (kind === 'cut') this.wireOf(node, whom).cut()
@@ -124,8 +128,9 @@ export class Harm {
     else if (kind === 'kill') this.killed.set(node.pid, node.kill())
     else if (kind === 'pause') await this.pause(node, much)
     else if (kind === 'long pause') {
-      this.killed.set(node.pid, now())
-      await this.pause(node, much)
+      const stopped = this.pause(node, much)
+      this.killed.set(node.pid, now() + STOPPED_WITHIN_NS)
+      await stopped
     } else await this.harmServer(kind, much)
   }
 
@@ -177,11 +182,12 @@ export class Harm {
     if (this.active.length === 0) await this.scaleTo(Math.min(2, INSTANCES_MAX))
   }
 
-  /** Who was killed since it was last asked. */
-  mourn(): ReadonlyMap<number, number> {
-    const { killed } = this
+  /** Who was killed or fenced since it was last asked. */
+  mourn(): { killed: ReadonlyMap<number, number>; fenced: ReadonlyMap<number, number> } {
+    const { killed, fenced } = this
     this.killed = new Map()
-    return killed
+    this.fenced = new Map()
+    return { killed, fenced }
   }
 
   async close(): Promise<void> {
@@ -190,6 +196,8 @@ export class Harm {
   }
 }
 
+/** A process that is told to stop may still be on a processor for so long. */
+const STOPPED_WITHIN_NS = 5e6
 /** What an instance says that finds itself taken out. */
 const SILENT = /silent for too long/
 const NO_SERVER = /no NATS server answers/

@@ -14,6 +14,9 @@ export const faultKinds = [
   'kill',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
+export function noFaults(): Record<FaultKind, number> {
+  return Object.fromEntries(faultKinds.map((kind) => [kind, 0])) as Record<FaultKind, number>
+}
 
 /** One thing that happens in a round. */
 export interface FaultPlan {

@@ -13,10 +13,10 @@ import {
   writeSettings,
 } from '../../../cli/index.ts'
 import { Random } from '../../../loadgen/index.ts'
-import { Checker, type RoundFigures } from './checker.ts'
+import { Checker, noFigures, type RoundFigures } from './checker.ts'
 import { Harm } from './faults.ts'
 import type { Line, Version } from './history.ts'
-import { type FaultKind, planRound } from './plan.ts'
+import { type FaultKind, noFaults, planRound } from './plan.ts'
 import { type Break, soakNF, WITHIN_MS } from './soak-nf.ts'
 import { Traffic } from './traffic.ts'
 import { Wire } from './wire.ts'
@@ -50,6 +50,8 @@ export interface SoakReport {
   leaves: number
   /** Instances that were taken for dead though no fault of the plan was so long. */
   evicted: number
+  /** Lines that such wrote who had been taken out while they were stopped, before they heard so. */
+  unheard: number
   views: number
   /** As far as instances that are gone have told. */
   rehomes: number
@@ -163,9 +165,9 @@ export class Soak {
     o.onProgress(`round ${no + 1}: waiting until all is quiet`)
     const quiet = await this.converge()
     report.rounds++
-    const killed = harm.mourn()
+    const { killed, fenced } = harm.mourn()
     if (killed.size > 0) report.deadly++
-    if (quiet) await this.check(killed)
+    if (quiet) await this.check(killed, fenced)
   }
 
   /** Faults are over: everything that was begun must end, and every slot settle. */
@@ -194,7 +196,10 @@ export class Soak {
     return false
   }
 
-  private async check(killed: ReadonlyMap<number, number>): Promise<void> {
+  private async check(
+    killed: ReadonlyMap<number, number>,
+    fenced: ReadonlyMap<number, number>,
+  ): Promise<void> {
     const { report, harm, checker } = this
     const found = await this.collect()
     const reports = await this.entered.body.reports()
@@ -204,7 +209,7 @@ export class Soak {
       report.violations.push(`one home: ${actors} activations of ${found.size} actors`)
     }
     const figures = checker.check({
-      lines: this.readLines(),
+      lines: this.readLines(fenced),
       killed,
       sent: this.traffic.flows,
       found,
@@ -238,14 +243,23 @@ export class Soak {
     return found
   }
 
-  /** What the processes have written since the last round; the files are emptied, so they stay small. */
-  private readLines(): Line[] {
+  /**
+   * What the processes have written since the last round; the files are emptied, so they stay small. One that was taken
+   * out while it was stopped goes on where it was, in the middle of a turn or of a burst of packets, until it hears so.
+   * No process can be kept from that, but nobody may hear of it: as if it had died when it was stopped. What others
+   * have from it is found to be asked by nobody.
+   */
+  private readLines(fenced: ReadonlyMap<number, number>): Line[] {
     const lines: Line[] = []
     for (const name of readdirSync(this.folder)) {
       if (!name.endsWith('.log')) continue
       const file = join(this.folder, name)
-      for (const line of readFileSync(file, 'utf8').split('\n')) {
-        if (line !== '') lines.push(JSON.parse(line) as Line)
+      const until = fenced.get(Number.parseInt(name, 10)) ?? Number.POSITIVE_INFINITY
+      for (const text of readFileSync(file, 'utf8').split('\n')) {
+        if (text === '') continue
+        const line = JSON.parse(text) as Line
+        if (line.t <= until) lines.push(line)
+        else this.report.unheard++
       }
       truncateSync(file)
     }
@@ -313,33 +327,12 @@ function emptyReport(seed: number, settings: SoakReport['settings']): SoakReport
     rounds: 0,
     deadly: 0,
     packets: 0,
-    figures: {
-      turns: 0,
-      operations: 0,
-      reads: 0,
-      updates: 0,
-      removals: 0,
-      failed: 0,
-      unsure: 0,
-      livesLost: 0,
-      updatesLost: 0,
-      packetsLost: 0,
-    },
-    faults: {
-      scale: 0,
-      cut: 0,
-      'cut all': 0,
-      hold: 0,
-      'server restart': 0,
-      'server kill': 0,
-      'server pause': 0,
-      pause: 0,
-      'long pause': 0,
-      kill: 0,
-    },
+    figures: noFigures(),
+    faults: noFaults(),
     joins: 0,
     leaves: 0,
     evicted: 0,
+    unheard: 0,
     views: 0,
     rehomes: 0,
     handoffs: 0,
