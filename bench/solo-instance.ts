@@ -23,7 +23,7 @@ export const flowCounter = defineNF('flow-counter', {
 export type FlowCounter = SoloInstance<typeof flowCounter.state, undefined>
 export const counting = (): FlowCounter => new SoloInstance(flowCounter, undefined)
 
-const noOutput = { emit() {}, event() {} }
+const noOutput = { emit() {}, event() {}, steersAlike: () => true }
 
 const SELF = 1
 /** The steerer that the batches are from; what goes back to it is written and forgotten. */
@@ -77,6 +77,7 @@ export class SoloInstance<S extends StateMap, E> {
         space.packetUs = us
       },
       pressed: () => space.pressed,
+      receiverOf: () => SELF,
       isGone: () => false,
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),

@@ -3,7 +3,7 @@ import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
 import { Intake, type IntakeStats } from '../loadgen/index.ts'
 import type { Handles, NF, StateMap } from '../nf-apps/index.ts'
 import { type Packet, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
-import type { Role, View } from '../placement/index.ts'
+import { type Role, slotOf, type View } from '../placement/index.ts'
 import { BulkMove } from './bulk-move.ts'
 import { Member, type MemberPorts, type Part, type SpaceSettings } from './member.ts'
 
@@ -85,6 +85,7 @@ export class Instance implements Part {
         space.packetUs = us
       },
       pressed: () => space.pressed,
+      receiverOf: (hash) => this.view?.ownerOf(slotOf(hash, settings.slotBits)) ?? 0,
       isGone: (no) => this.isGone(no),
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),

@@ -1,5 +1,5 @@
 import { type ByteReader, type Clock, Kind, type MemberNo } from '../bus/index.ts'
-import { Packet } from '../nf-apps/packet/index.ts'
+import { type FlowKey, flowHash, Packet } from '../nf-apps/packet/index.ts'
 import { type Sender, slotOf } from '../placement/index.ts'
 import { LINE, type Output, peekHashes, readHead, readPacket, writeOutput } from './batch.ts'
 import { Latency } from './latency.ts'
@@ -27,12 +27,21 @@ export class Entry {
   batch!: Batch
   /** When it was suspended, on the instance's clock. */
   since = 0
+  private readonly receiverOf: IntakeOptions['receiverOf']
+
+  constructor(receiverOf: IntakeOptions['receiverOf']) {
+    this.receiverOf = receiverOf
+  }
 
   emit(bytes: Uint8Array): void {
     this.put(this.packet.linkType, new Uint8Array(bytes))
   }
   event(line: string): void {
     this.put(LINE, utf8.encode(line))
+  }
+  steersAlike({ src, dst, srcPort, dstPort, protocol }: FlowKey): boolean {
+    const hash = flowHash(src, dst, srcPort, dstPort, protocol)
+    return this.receiverOf(hash) === this.receiverOf(this.packet.hash)
   }
   private put(linkType: number, bytes: Uint8Array): void {
     const { index, timeUs } = this.packet
@@ -87,7 +96,7 @@ export class Intake {
 
   private readonly o: IntakeOptions
   private readonly pool: Entry[] = []
-  private entry = new Entry()
+  private entry: Entry
   private open = 0
   /** The batch that is being read, and how many of its packets have their verdicts. */
   private reading: Batch | undefined
@@ -112,6 +121,7 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.o = options
+    this.entry = new Entry(options.receiverOf)
   }
 
   onPackets(from: MemberNo, r: ByteReader): void {
@@ -154,7 +164,7 @@ export class Intake {
   /** Makes the current entry its packet's own; the next packet gets another. */
   private detach(): Entry {
     const { entry } = this
-    this.entry = this.pool.pop() ?? new Entry()
+    this.entry = this.pool.pop() ?? new Entry(this.o.receiverOf)
     return entry
   }
 
@@ -457,6 +467,8 @@ export interface IntakeOptions {
   readonly onError: (packet: Packet, error: unknown) => number
   readonly onPacketTime: (us: number) => void
   readonly pressed: () => boolean
+  /** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
+  readonly receiverOf: (hash: number) => MemberNo
   /** The member was in the view, and is not any more. */
   readonly isGone: (no: MemberNo) => boolean
   /** Packets of these steering hashes come next. */

@@ -8,7 +8,7 @@ import type {
   Writers,
 } from '../actors/index.ts'
 import { RehomeError } from '../actors/index.ts'
-import type { Ip, Packet } from './packet/index.ts'
+import type { FlowKey, Ip, Packet } from './packet/index.ts'
 
 /** What becomes of a packet. */
 export type Verdict = 0 | 1
@@ -49,12 +49,18 @@ export type OptionValues = Readonly<
   Record<string, string | boolean | readonly string[] | undefined>
 >
 
-/** What a handler sends besides its verdict: replies, the packet translated, lines for a log. */
+/** What a handler sends besides its verdict: replies, the packet translated, lines for a log; and where answers will come. */
 export interface Output {
   /** Emits bytes (a whole frame of the packet's link type), under the packet's index. They are copied. */
   emit(bytes: Uint8Array): void
   /** Tells a line about what has happened, as it happens. */
   event(line: string): void
+  /**
+   * Whether packets of that flow, in either direction, are steered to the instance that this packet's are: by the newest view known
+   * here, whatever the placement. For who may choose a flow's ends, as a NAT its ports, so that both of its flows meet in one place.
+   * A hint: the next change of scale may part them, so what is right must not depend on it.
+   */
+  steersAlike(flow: FlowKey): boolean
 }
 
 /** A network function, as `defineNF` makes it and those who run it see it. */

@@ -1,5 +1,5 @@
 import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
-import { flowHash, Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
+import { PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
 import { type Filtering, idleUs, type Timeouts } from './config.ts'
 import { addressOf, endOf, portOf } from './keys.ts'
 import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
@@ -33,8 +33,8 @@ export interface AskedOut extends Asked {
   readonly keepPort: boolean
   /** What the pool has been asked for already. */
   readonly asked: Need | 'nothing'
-  /** Steering hash of the packet: the way back should have one near it. */
-  readonly near: number
+  /** Public ends for a new mapping, of those that were offered; none before. */
+  readonly wanted: readonly number[]
 }
 
 /** A translation, and how long (packet time, µs) it may be used without asking; 0: for this packet. */
@@ -47,13 +47,26 @@ export interface Translation {
 }
 /** A port is needed first: that same one, if it can be had, or any. */
 export type Need = 'same' | 'any'
-export type Answer = Translation | Need | 'refused'
+/**
+ * Free ends for a new mapping, all as good by the RFCs. The asker is to choose: it sees where the way back of each is
+ * steered, and the host may be anywhere.
+ */
+export interface Offer {
+  readonly ends: readonly number[]
+  /** Others are not to be asked for. */
+  readonly isAll: boolean
+}
+export type Answer = Translation | Offer | Need | 'refused'
 export type Inwards = Translation | 'unmapped' | 'filtered'
 
 /** Sessions of one mapping: some hundreds are a busy peer-to-peer program. */
 const SESSIONS_MAX = 1024
-/** Free ports that are compared for a new mapping; all of a block and some more. */
-const COMPARED_MAX = 128
+/** Free ports that are offered for a new mapping: some of them are steered back as they should be. */
+const OFFERED_MAX = 64
+/** A host that has so many free ports asks for no others that are steered better. */
+const ENOUGH = 128
+/** Ports below are those of well-known services. */
+const LOW = 1024
 /** A host without mappings is forgotten so long after its last one; its ports are then anyone's to ask for. */
 const FORGET_US = 60_000_000
 
@@ -126,8 +139,8 @@ function outbound(s: HostState, ask: AskedOut): Answer {
   if (!mapping) {
     // What ends a connection that is not known opens none (nor does the kernel's NAT let it).
     if (ask.protocol === PROTO_TCP && isClosed(advance(0, ask.flags, true))) return 'refused'
-    const end = choose(s, ask)
-    if (typeof end === 'string') return end
+    const end = endFor(s, ask)
+    if (typeof end !== 'number') return end
     mapping = { inside: port, end, untilUs: 0, leasedUs: 0, sessions: [] }
     s.mappings[port] = mapping
     s.insides[end] = port
@@ -215,24 +228,60 @@ function forget(s: HostState, mapping: Mapping): void {
   delete s.insides[mapping.end]
 }
 
-function choose(s: HostState, ask: AskedOut): number | Need {
+function endFor(s: HostState, ask: AskedOut): number | Offer | Need {
   const same = endOf(ask.address, ask.port)
-  const at = ask.keepPort ? s.free.indexOf(same) : -1
-  if (at >= 0) return taken(s, at)
+  const wanted = ask.keepPort ? [same, ...ask.wanted] : ask.wanted
+  for (const end of wanted) {
+    const at = s.free.indexOf(end)
+    if (at >= 0) return taken(s, at)
+  }
   if (s.free.length === 0) collect(s, ask.nowUs)
   const { length } = s.free
   // Others than those at hand are asked for only where there are plenty: else no flow would find its port at hand.
   const mayAsk = !(s.tight && length > 0)
   if (ask.keepPort && ask.asked === 'nothing' && mayAsk) return 'same'
   if (length === 0) return 'any'
-  const chosen = best(s.free, ask)
-  if (ask.asked !== 'any' && mayAsk && !isOnSide(portOf(s.free[chosen]!), ask)) return 'any'
-  return taken(s, chosen)
+  const ends = best(s.free, ask)
+  const port = portOf(ends[0]!)
+  const isAll = ask.asked === 'any' || !mayAsk
+  if (!isAll && faultsOf(ends[0]!, ask) & OTHER_SIDE) return 'any'
+  // Low ports are too few to hold more of them for the way back's sake.
+  return { ends, isAll: isAll || length >= ENOUGH || port < LOW }
 }
 
-/** Whether a port is on the same side of 1024 as the inside one; ICMP's identifiers have no sides. */
-const isOnSide = (port: number, ask: AskedOut) =>
-  ask.protocol === PROTO_ICMP || port < 1024 === ask.port < 1024
+/**
+ * The paired address first, then a port on the same side of 1024, then of the same parity (RFC 4787, REQ-2 to REQ-4):
+ * remote ends see those and may go by them, so they come before the way back, which costs messages and nothing
+ * else. Begins somewhere, so that a port tells little of the next one.
+ */
+function best(free: readonly number[], ask: AskedOut): number[] {
+  const from = Math.imul(ask.port ^ (ask.remotePort << 16) ^ ask.remote, 0x9e3779b1) >>> 16
+  let ends: number[] = []
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < free.length; i++) {
+    const end = free[(from + i) % free.length]!
+    const faults = faultsOf(end, ask)
+    if (faults < least) {
+      least = faults
+      ends = []
+    }
+    if (faults === least && ends.length < OFFERED_MAX) ends.push(end)
+  }
+  return ends
+}
+const OTHER_PARITY = 1
+const OTHER_SIDE = 2
+const OTHER_ADDRESS = 4
+
+function faultsOf(end: number, ask: AskedOut): number {
+  const { protocol } = ask
+  const port = portOf(end)
+  let faults = addressOf(end) === ask.address ? 0 : OTHER_ADDRESS
+  // ICMP's identifiers have no sides.
+  if (protocol !== PROTO_ICMP && port < LOW !== ask.port < LOW) faults += OTHER_SIDE
+  if (protocol === PROTO_UDP && ((port ^ ask.port) & 1) === 1) faults += OTHER_PARITY
+  return faults
+}
 
 /** Takes back the ports of mappings that are over. */
 function collect(s: HostState, nowUs: number): void {
@@ -252,37 +301,4 @@ function taken(s: HostState, at: number): number {
   s.free[at] = s.free[s.free.length - 1]!
   s.free.pop()
   return end
-}
-
-/**
- * The paired address first, then a port on the same side of 1024, then of the same parity (RFC 4787, REQ-2 to REQ-4);
- * among those the one whose way back is steered nearest to the way out: slots are told by a hash's first bits.
- */
-function best(free: readonly number[], ask: AskedOut): number {
-  let at = 0
-  let least = Number.POSITIVE_INFINITY
-  for (let i = 0; i < free.length && i < COMPARED_MAX; i++) {
-    const score = distance(free[i]!, ask)
-    if (score >= least) continue
-    least = score
-    at = i
-  }
-  return at
-}
-
-const from = new Ip()
-const to = new Ip()
-
-function distance(end: number, ask: AskedOut): number {
-  const port = portOf(end)
-  const pub = addressOf(end)
-  const { protocol } = ask
-  let score = pub === ask.address ? 0 : 4
-  if (!isOnSide(port, ask)) score += 2
-  if (protocol === PROTO_UDP && ((port ^ ask.port) & 1) === 1) score++
-  const remotePort = protocol === PROTO_ICMP ? port : ask.remotePort
-  from.set(0, 0, 0xffff, ask.remote)
-  to.set(0, 0, 0xffff, pub)
-  const hash = flowHash(from, to, remotePort, port, protocol)
-  return score * 2 ** 32 + ((hash ^ ask.near) >>> 0)
 }

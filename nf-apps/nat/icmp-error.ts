@@ -64,7 +64,6 @@ function quotedQuestion(p: Packet): Question | undefined {
     dstPort: hasPorts ? p.dstPort : id,
     flags: 0,
     isRequest: false,
-    hash: 0,
     nowUs: p.clockUs,
   }
 }

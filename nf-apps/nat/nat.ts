@@ -40,7 +40,8 @@ import { type Cause, causes } from './way.ts'
  * One packet: 10.0.0.7:5000 sends its first datagram to 198.51.100.1:53. There is no way for this flow. Host
  * 10.0.0.7 has no mapping of port 5000 and no such port. The pool of 192.0.2.1 finds 5000 free and gives out the block
  * of 4992 to 5055; the host maps 5000 to 192.0.2.1:5000, open to 198.51.100.1 for 300 s and a lease of 30 s. The datagram is
- * sent on from there, its checksums mended by the difference. The next ones follow the way. The answer to
+ * sent on from there, its checksums mended by the difference. (Had the port to be another, it would be one whose answers are
+ * steered to this instance.) The next ones follow the way. The answer to
  * 192.0.2.1:5000 finds none, asks the pool whose the port is, and its host, which lets it in to 10.0.0.7:5000.
  */
 export const nat = defineNF('nat', {
@@ -148,7 +149,6 @@ function questionOf(p: Packet): Question {
     dstPort: p.dstPort || id,
     flags: p.flags,
     isRequest: type === 8 || type === 13 || type === 15 || type === 17,
-    hash: p.hash,
     nowUs: p.clockUs,
   }
 }

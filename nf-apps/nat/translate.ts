@@ -1,8 +1,8 @@
-import { andThen } from '../../actors/index.ts'
-import { Ip, PROTO_ICMP } from '../packet/index.ts'
+import { andThen, type MaybePromise } from '../../actors/index.ts'
+import { FlowKey, Ip, PROTO_ICMP } from '../packet/index.ts'
 import { isInside, type NatConfig, pairedIndex, rangeOf } from './config.ts'
-import type { Asked, AskedOut, Need, Translation } from './host.ts'
-import { type Address, endOf, portOf } from './keys.ts'
+import type { Answer, Asked, AskedOut, Need, Offer, Translation } from './host.ts'
+import { type Address, addressOf, endOf, portOf } from './keys.ts'
 import type { Taken } from './pool.ts'
 import type { Ends } from './rewrite.ts'
 import type { OrCause, Run } from './state.ts'
@@ -13,7 +13,6 @@ export interface Question extends Ends {
   readonly flags: number
   /** ICMP that asks, not answers. */
   readonly isRequest: boolean
-  readonly hash: number
   readonly nowUs: number
 }
 export interface Translated {
@@ -64,7 +63,7 @@ export function asked(config: NatConfig, q: Question, remote: number, remotePort
 // ---- from inside ----
 
 function outwards(run: Run, q: Question): OrCause<Translation> {
-  const { config, state } = run
+  const { config } = run
   const host = { protocol: q.protocol, address: q.src }
   const ask: AskedOut = {
     ...asked(config, q, q.dst, q.dstPort),
@@ -72,11 +71,37 @@ function outwards(run: Run, q: Question): OrCause<Translation> {
     address: config.pool[pairedIndex(config, q.src)]!,
     keepPort: config.keepPorts,
     asked: 'nothing',
-    near: q.hash,
+    wanted: [],
   }
-  return andThen(state.hosts.at(host).outbound(ask), (answer) =>
+  return andThen(claim(run, host, ask), (answer) =>
     answer === 'same' || answer === 'any' ? obtain(run, host, ask, answer) : answer,
   )
+}
+
+/**
+ * Asks a host, and chooses where it offers ports: one whose way back is steered where the way out is. That is of the remote
+ * end that opens the mapping; others use it as it is.
+ */
+function claim(run: Run, host: Address, ask: AskedOut): MaybePromise<Exclude<Answer, Offer>> {
+  return andThen(run.state.hosts.at(host).outbound(ask), (answer) => {
+    if (typeof answer === 'string' || 'port' in answer) return answer
+    const { ends, isAll } = answer
+    const near = ends.filter((end) => run.output.steersAlike(wayBack(ask, end)))
+    if (near.length === 0 && !isAll) return 'any'
+    return claim(run, host, { ...ask, wanted: near.length > 0 ? near : ends })
+  })
+}
+
+const back = new FlowKey()
+
+function wayBack({ protocol, remote, remotePort }: Asked, end: number): FlowKey {
+  const port = portOf(end)
+  back.src.set(0, 0, 0xffff, remote)
+  back.dst.set(0, 0, 0xffff, addressOf(end))
+  back.srcPort = protocol === PROTO_ICMP ? port : remotePort
+  back.dstPort = port
+  back.protocol = protocol
+  return back
 }
 
 /** Gets ports for the host, and its answer with them. The rare way: once a block. */
@@ -86,14 +111,14 @@ async function obtain(
   ask: AskedOut,
   first: Need,
 ): Promise<Translation | 'refused' | 'exhausted'> {
-  const { config, state } = run
+  const { config } = run
   const start = pairedIndex(config, host.address)
   let need = first
   for (let i = 0; i < config.pool.length; ) {
     const address = config.pool[(start + i) % config.pool.length]!
     const got = await fetchPorts(run, host, address, ask, need === 'same')
     if (!got && need === 'any') i++ // this public address has none: better another one than none
-    const answer = await state.hosts.at(host).outbound({ ...ask, asked: need })
+    const answer = await claim(run, host, { ...ask, asked: need })
     if (typeof answer !== 'string' || answer === 'refused') return answer
     need = answer
   }

@@ -45,6 +45,7 @@ export class Solo<S extends StateMap, E> {
     const output = {
       emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: new Uint8Array(bytes) }),
       event: (line: string) => void this.events.push(line),
+      steersAlike: () => true,
     }
     return this.nf.onPacket(p, this.state, this.env, output)
   }

@@ -111,7 +111,11 @@ describe('on many instances', () => {
     const deliver = () => late.splice(next(late.length), 1)[0]!()
     const state = delayed(solo.state, late)
     for (const p of packets(mixed)) {
-      await ids.onPacket(p, state, envs[next(3)]!, { emit() {}, event() {} })
+      await ids.onPacket(p, state, envs[next(3)]!, {
+        emit() {},
+        event() {},
+        steersAlike: () => true,
+      })
       while (late.length > 0 && next(3) === 0) deliver()
     }
     while (late.length > 0) deliver()

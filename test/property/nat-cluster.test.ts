@@ -58,7 +58,11 @@ class NatCluster {
   readonly ins: Seen[] = []
   readonly outs: Seen[] = []
   us = START_US
-  private answers: Uint8Array[] = []
+  /** By packet: the instance that handled it, and the packet that it answers. */
+  readonly handlers = new Map<number, number>()
+  readonly causes = new Map<number, number>()
+  private answers: { readonly bytes: Uint8Array; readonly cause: number }[] = []
+  private made = 0
 
   constructor(seed: number, options: OptionValues, spread: boolean, lossy: boolean) {
     const faults = lossy ? { drop: 0.02, double: 0.02, late: 0.1 } : noFaults
@@ -70,10 +74,12 @@ class NatCluster {
   }
 
   private watched(): typeof nat {
+    const instance = ++this.made
     return {
       ...nat,
       onPacket: (p, state, env, output) => {
         const { index, clockUs } = p
+        this.handlers.set(index, instance)
         const sent: Uint8Array[] = []
         const emit = (bytes: Uint8Array) => {
           sent.push(bytes.slice())
@@ -84,9 +90,9 @@ class NatCluster {
           return verdict
         }
         const verdict = nat.onPacket(p, state, env, {
-          ...output,
           emit,
           event: (line) => output.event(line),
+          steersAlike: (flow) => output.steersAlike(flow),
         })
         return verdict instanceof Promise ? verdict.then(done) : done(verdict)
       },
@@ -98,7 +104,7 @@ class NatCluster {
     this.outs.push({ index, us, bytes })
     const p = packetOf(bytes, us, index)
     const answer = rules.isInside(p.dst.d) ? undefined : answerOf(p)
-    if (answer) this.answers.push(answer)
+    if (answer) this.answers.push({ bytes: answer, cause: index })
   }
 
   send(bytes: Uint8Array): void {
@@ -109,7 +115,10 @@ class NatCluster {
   answer(): void {
     const { answers } = this
     this.answers = []
-    for (const bytes of answers) this.send(bytes)
+    for (const { bytes, cause } of answers) {
+      this.causes.set(this.ins.length, cause)
+      this.send(bytes)
+    }
   }
 
   settle(): void {
@@ -125,11 +134,41 @@ class NatCluster {
     this.cluster.until(() => left-- <= 0 || this.cluster.settled, 'time passes')
   }
 
+  /** Brings it to so many instances, and waits until no slot's packets are still to flip. */
+  scaleTo(count: number): void {
+    const { cluster } = this
+    while (cluster.active.length < count) {
+      cluster.join()
+      const now = cluster.active.length
+      cluster.until(() => cluster.active.length > now, 'one joins')
+    }
+    while (cluster.active.length > count) cluster.leave()
+    const { source } = cluster
+    const owners = () => new Set(source.member.view?.owner).size
+    cluster.until(
+      () => cluster.settled && owners() === count && source.steerer.settled,
+      'it settles',
+    )
+  }
+
   scale(random: Random): void {
     const { cluster } = this
     if (random.unit() < 0.5 && cluster.active.length < 4) cluster.join()
     else cluster.leave()
   }
+}
+
+/** New flows of all kinds from many hosts, no two with the same ends, and their answers. */
+function openFlows(run: NatCluster, count: number, from: number): void {
+  for (let i = from; i < from + count; i++) {
+    const host = `10.0.0.${1 + (i % 9)}`
+    const [inner, outer] = [`${host}:${2000 + i}`, `198.51.100.${1 + (i % 50)}:80`]
+    const kind = i % 3
+    if (kind === 0) run.send(udp(inner, outer))
+    else if (kind === 1) run.send(tcp(inner, outer, TCP_SYN))
+    else run.send(ping(host, `198.51.100.${1 + (i % 50)}`, 2000 + i))
+  }
+  run.settle()
 }
 
 const seeds = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
@@ -168,6 +207,32 @@ describe('a NAT that scales', () => {
         return checkNat(run.ins, run.outs, rules)
       })
       expect(found, `seed ${seed}`).toEqual([])
+    }
+  })
+
+  it('chooses ports whose way back is steered to the instance of the way out', async () => {
+    const FLOWS = 180
+    for (const instances of [2, 3, 4, 5]) {
+      for (const spread of [false, true]) {
+        const what = `${instances} instances, ${spread ? 'spread' : 'aligned'}`
+        await inMacrotask(() => {
+          const run = new NatCluster(instances, { 'any-port': true }, spread, false)
+          // Out, and in again: those who were there before the change have ports that they chose by the old view.
+          for (const [round, count] of [instances, 6, instances].entries()) {
+            run.scaleTo(count)
+            run.causes.clear()
+            openFlows(run, FLOWS, FLOWS * round)
+            const { handlers } = run
+            const back = [...run.causes]
+            const same = back.filter(([i, cause]) => handlers.get(i) === handlers.get(cause)).length
+            const busy = new Set(handlers.values()).size
+            expect(back.length, what).toBe(FLOWS)
+            expect(busy, what).toBeGreaterThanOrEqual(count)
+            expect(same / back.length, what).toBeGreaterThanOrEqual(0.99)
+          }
+          expect(checkNat(run.ins, run.outs, rules), what).toEqual([])
+        })
+      }
     }
   })
 

@@ -4,7 +4,9 @@ import type { Verdict } from '../../nf-apps/index.ts'
 import { nat } from '../../nf-apps/nat/index.ts'
 import {
   build,
+  type FlowKey,
   Ip,
+  type Packet,
   Subnet,
   TCP_ACK,
   TCP_FIN,
@@ -118,7 +120,11 @@ describe('nat', () => {
             const emit = (sent: Uint8Array) =>
               void outs.push({ index, us: bench.us, bytes: sent.slice() })
             const p = packetOf(bytes, bench.us, index)
-            return nat.onPacket(p, state, bench.solo.env, { emit, event() {} })
+            return nat.onPacket(p, state, bench.solo.env, {
+              emit,
+              event() {},
+              steersAlike: ({ dstPort }) => dstPort % 3 === 0,
+            })
           })
           await s.waitFor(Promise.all(verdicts))
         }
@@ -127,6 +133,38 @@ describe('nat', () => {
       }),
       { numRuns: 40 },
     )
+  })
+
+  it('chooses by the way back among ports of the right side and parity', async () => {
+    const bench = new Bench({ 'any-port': true, ports: '512-65535' })
+    const { state, env } = bench.solo
+    const emitted: Packet[] = []
+    const isAlike = (port: number, remotePort: number) => (port + remotePort) % 5 === 0
+    const output = {
+      emit: (bytes: Uint8Array) => void emitted.push(packetOf(bytes.slice(), bench.us, 0)),
+      event() {},
+      steersAlike: ({ srcPort, dstPort }: FlowKey) => isAlike(dstPort, srcPort),
+    }
+    const FLOWS = 300
+    let alike = 0
+    let high = 0
+    for (let i = 0; i < FLOWS; i++) {
+      const port = (i % 4 === 0 ? 520 : 2000) + i
+      const host = `10.0.0.${1 + (i % 3)}`
+      await nat.onPacket(
+        packetOf(udp(`${host}:${port}`, `198.51.100.1:${i}`), bench.us, i),
+        state,
+        env,
+        output,
+      )
+      const chosen = emitted[i]?.srcPort ?? 0
+      expect(chosen % 2, String(i)).toBe(port % 2)
+      expect(chosen < 1024, String(i)).toBe(port < 1024)
+      if (chosen < 1024) continue
+      high++
+      if (isAlike(chosen, i)) alike++
+    }
+    expect(alike).toBeGreaterThanOrEqual(0.99 * high)
   })
 
   it('keeps mappings consistent and exclusive, as seen from outside', async () => {

@@ -68,7 +68,7 @@ function notesOfSample(packets: number): Map<string, Note[]> {
   }
   for (const p of pradsPeer.packetsOf(sample)) {
     if (p.index >= packets) break
-    void prads.onPacket(p, spied, solo.env, { emit() {}, event() {} })
+    void prads.onPacket(p, spied, solo.env, { emit() {}, event() {}, steersAlike: () => true })
   }
   return told
 }
