@@ -18,9 +18,13 @@ const TIME_MAX = 8_000
 /** Until acknowledgements and grants are through as well (virtual ms). */
 const REST_MS = 1000
 
-/** Of the shared space and without crashes: what these take with them only the oracle knows. */
-async function walked(seed: number): Promise<{ walk: Walk; history: HistoryEvent[] }> {
-  const walk = new Walk({ ...settingsFor(seed), crashes: 0, model: 'shared' })
+/** What a crash may have ended, and nobody heard of, multiplies the orders that are to be tried. */
+const OPERATIONS_MAX = 80
+
+async function walked(seed: number, crashes = 0): Promise<{ walk: Walk; history: HistoryEvent[] }> {
+  const own = settingsFor(seed)
+  const ops = crashes > 0 ? Math.min(own.ops, OPERATIONS_MAX) : own.ops
+  const walk = new Walk({ ...own, ops, crashes, model: 'shared' })
   const history: HistoryEvent[] = []
   walk.operations.onHistory = (event) => history.push(event)
   await inMacrotask(() => {
@@ -50,6 +54,21 @@ describe('walks, once they are over', () => {
       }
     }
     console.log(`histories: seeds ${first} to ${seed - 1}, ${events} events`)
+  })
+
+  it('have such histories too where instances crash', async () => {
+    const end = performance.now() + TIME_MAX / 2
+    let seed = first
+    const isDue = () => seed < first + WALKS_LEAST || performance.now() < end
+    for (; seed < first + WALKS && isDue(); seed++) {
+      const { history } = await walked(seed, 1 + (seed % 3))
+      try {
+        checkWalkHistory(history, true)
+      } catch (error) {
+        throw new Error(`REHOME_SEED=${seed} shows it again`, { cause: error })
+      }
+    }
+    console.log(`histories with crashes: seeds ${first} to ${seed - 1}`)
   })
 
   it('a history with one wrong result does not pass', async () => {

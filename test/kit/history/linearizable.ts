@@ -37,7 +37,7 @@ export function checkLinearizable<S>(
   for (const [actor, all] of byActor(operations(history))) {
     const steps = new Steps(actor, model)
     const tried = all.filter(({ outcome }) => outcome !== 'fail')
-    const found = search(tried, model.initial(actor), steps, stepsMax)
+    const found = searchWithFew(tried, model.initial(actor), steps, stepsMax)
     if (found.verdict === 'linearizable') continue
     if (found.verdict === 'out-of-steps') {
       const what = `${tried.length} operations, no answer after ${stepsMax} steps`
@@ -73,6 +73,10 @@ class Steps<S> {
 
 interface Found<S> {
   readonly verdict: 'linearizable' | 'not-linearizable' | 'out-of-steps'
+  /** Orders were left out for having too many operations that nobody saw the end of. */
+  readonly cut: boolean
+  /** Steps that were tried. */
+  readonly steps: number
   /** The longest order that was found, its state, and the operation that fits nowhere behind it. */
   readonly order: readonly Operation[]
   readonly state: S
@@ -83,6 +87,8 @@ interface Found<S> {
 interface Place<S> {
   readonly state: S
   readonly taken: bigint
+  /** How many of those that nobody saw the end of stand before. */
+  readonly unseen: number
   readonly candidates: readonly Candidate[]
   at: number
 }
@@ -91,6 +97,23 @@ interface Candidate {
   readonly bit: bigint
   /** The same for operations that nothing but their times tells apart. */
   readonly kind: string
+}
+
+/**
+ * Few of the operations that nobody saw the end of are needed to explain what was seen, as a rule, and each of them
+ * multiplies the orders: those with none of them are tried first, then those with one, with two …
+ */
+function searchWithFew<S>(
+  all: readonly Operation[],
+  initial: S,
+  steps: Steps<S>,
+  stepsMax: number,
+): Found<S> {
+  for (let unseenMax = 0, left = stepsMax; ; unseenMax++) {
+    const found = search(all, initial, steps, { stepsMax: left, unseenMax })
+    if (found.verdict !== 'not-linearizable' || !found.cut) return found
+    left -= found.steps
+  }
 }
 
 /**
@@ -103,7 +126,7 @@ function search<S>(
   all: readonly Operation[],
   initial: S,
   steps: Steps<S>,
-  stepsMax: number,
+  { stepsMax, unseenMax }: { stepsMax: number; unseenMax: number },
 ): Found<S> {
   const operations = all.map((operation, i): Candidate => {
     const { f, argument, result, outcome } = operation
@@ -112,15 +135,24 @@ function search<S>(
   })
   const needed = operations.reduce((n, o) => (o.operation.outcome === 'ok' ? n | o.bit : n), 0n)
   const seen = new Set<string>()
-  const placeAt = (state: S, taken: bigint): Place<S> => {
-    return { state, taken, candidates: candidatesOf(operations, taken, state, steps), at: 0 }
+  const placeAt = (state: S, taken: bigint, unseen: number): Place<S> => {
+    return {
+      state,
+      taken,
+      unseen,
+      candidates: candidatesOf(operations, taken, state, steps),
+      at: 0,
+    }
   }
-  const order = [placeAt(initial, 0n)]
+  const order = [placeAt(initial, 0n, 0)]
   let best = longest(order)
-  for (let tried = 0; order.length > 0; tried++) {
+  let cut = false
+  let tried = 0
+  for (; order.length > 0; tried++) {
     const place = order[order.length - 1]!
-    if ((place.taken & needed) === needed) return { verdict: 'linearizable', ...best }
-    if (tried > stepsMax) return { verdict: 'out-of-steps', ...best }
+    const at = { ...best, cut, steps: tried }
+    if ((place.taken & needed) === needed) return { verdict: 'linearizable', ...at }
+    if (tried > stepsMax) return { verdict: 'out-of-steps', ...at }
     const candidate = place.candidates[place.at++]
     if (!candidate) {
       if (order.length > best.order.length) best = longest(order)
@@ -129,16 +161,21 @@ function search<S>(
     }
     const after = stepTo(candidate.operation, place.state, steps)
     if (!after) continue
+    const unseen = place.unseen + (candidate.operation.outcome === 'info' ? 1 : 0)
+    if (unseen > unseenMax) {
+      cut = true
+      continue
+    }
     const taken = place.taken | candidate.bit
     const key = `${taken.toString(36)} ${steps.key(after[0])}`
     if (seen.has(key)) continue
     seen.add(key)
-    order.push(placeAt(after[0], taken))
+    order.push(placeAt(after[0], taken, unseen))
   }
-  return { verdict: 'not-linearizable', ...best }
+  return { verdict: 'not-linearizable', ...best, cut, steps: tried }
 }
 
-function longest<S>(order: readonly Place<S>[]): Omit<Found<S>, 'verdict'> {
+function longest<S>(order: readonly Place<S>[]): Pick<Found<S>, 'order' | 'state' | 'misfit'> {
   const last = order.at(-1)!
   const taken = order.slice(0, -1).map(({ candidates, at }) => candidates[at - 1]!.operation)
   const misfit = last.candidates.find(({ operation }) => operation.outcome === 'ok')?.operation

@@ -42,6 +42,7 @@ export class Operations {
   private readonly cluster: SimCluster
   private readonly oracle: Oracle
   private ids = 0
+  private losses = 0
   private readonly seqs: number[] = []
   /** What ends where it runs, not where it was called: packets and posts. */
   private readonly running = new Map<number, Doing>()
@@ -94,6 +95,13 @@ export class Operations {
 
   callerDied(process: number): void {
     for (const doing of this.open.values()) if (doing.process === process) this.giveUp(doing)
+  }
+
+  /** A crash may have ended that actor: somebody's operation of which nobody hears whether it came about. */
+  mayBeLost(actor: string): void {
+    const doing = { id: -++this.losses, process: 0, f: 'lost', actor }
+    this.tell(doing, 'invoke', null)
+    this.tell(doing, 'info', null)
   }
 
   /**

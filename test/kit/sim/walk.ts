@@ -42,7 +42,10 @@ export class Walk {
     this.cluster = new SimCluster({ ...settings, nf: () => walkNF, onMember: seen })
     this.oracle = new Oracle(() => this.cluster.clock.now())
     this.operations = new Operations(this.cluster, this.oracle)
-    this.whereabouts.onDoomed = (actor) => this.oracle.doom(actor)
+    this.whereabouts.onDoomed = (actor) => {
+      this.oracle.doom(actor)
+      this.operations.mayBeLost(actor)
+    }
   }
 
   /** Runs the walk to its end; throws at the first violation. */
@@ -118,7 +121,11 @@ export class Walk {
     if (!node?.entered || cluster.active.every((n) => n === node)) return
     const { no } = node.entered
     cluster.crash(node)
-    oracle.crash(this.whereabouts.crash(no))
+    const mayBeLost = this.whereabouts.crash(no)
+    oracle.crash(mayBeLost)
+    for (const actor of this.whereabouts.actors) {
+      if (mayBeLost(actor)) this.operations.mayBeLost(actor)
+    }
     this.operations.callerDied(no)
   }
 

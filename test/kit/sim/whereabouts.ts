@@ -18,6 +18,10 @@ export class Whereabouts {
   private readonly places = new Map<string, Place>()
   private readonly dead = new Set<MemberNo>()
 
+  get actors(): Iterable<string> {
+    return this.places.keys()
+  }
+
   watch(body: Instance | Source): void {
     const { core, homes } = insideOf(body)
     const { self } = core
