@@ -96,8 +96,8 @@ export class Core {
   readsOf: MemberNo = 0
   /** Actors and tokens may be fetched behind the packets: not before these are stopped, under `stop-and-sync`. */
   mayMove = true
-  /** Packet time (µs) of the packet that is being handled: what expiry goes by. */
-  packetUs = 0
+  /** Packet time (µs) up to which idle actors have been looked for: no packet still to come is older. */
+  sweptUs = 0
   /** A turn is running: no other may begin inside it (rule 20). */
   inTurn = false
   /** A crash is being recovered from: no actor leaves, nor does what waits to leave change. */

@@ -51,7 +51,10 @@ export function stale<S, A extends unknown[], R>(
 
 export type Writers = 'single' | 'multi'
 
-/** Removes actors that have been left alone: the field that says when, and after how long. */
+/**
+ * Removes actors that have been left alone. A turn judges by the time of the packet that it is for; idle ones go behind the oldest
+ * packet that is under way, some time later.
+ */
 export interface Expiry<S> {
   /** Packet time (µs) at which this actor is due, as its state says; Infinity for never. */
   due(state: S): number

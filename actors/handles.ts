@@ -2,11 +2,11 @@ import type { Calls } from './calls.ts'
 import type { Collects } from './collects.ts'
 import { ACTIVATION } from './layout.ts'
 import type { Reads } from './reads.ts'
-import type { AnyState, RuntimeMethod, RuntimeType, Waiter } from './runtime-type.ts'
+import type { AnyState, PacketTime, RuntimeMethod, RuntimeType, Waiter } from './runtime-type.ts'
 import type { Turns } from './turns.ts'
 import type { Updates } from './updates.ts'
 
-interface Parts {
+export interface Parts {
   readonly turns: Pick<Turns, 'turn' | 'remove'>
   readonly calls: Calls
   readonly updates: Updates
@@ -14,15 +14,17 @@ interface Parts {
   readonly collects: Collects
 }
 
-type StubClass = new (key: unknown) => object
+type StubClass = new (key: unknown, time: PacketTime) => object
+/** One class a type and space, so that its methods stay monomorphic whoever's handles they are called by. */
+const stubs = new WeakMap<RuntimeType, StubClass>()
 
 /**
  * What a handler reaches the actors of one type by (`SingleWriter` and `MultiWriter` in stub.ts give it its types).
  * `at` makes a stub: a small object that holds the key, of a class that has the type's methods.
  */
-export function handleOf(type: RuntimeType, parts: Parts): object {
-  const handle =
-    type.writers === 'single' ? new SingleHandle(type, parts) : new MultiHandle(type, parts)
+export function handleOf(type: RuntimeType, parts: Parts, time: PacketTime): object {
+  const Handle = type.writers === 'single' ? SingleHandle : MultiHandle
+  const handle = new Handle(type, parts, time)
   if (type.key.name !== 'only') return handle
   // A type of one actor: the handle is its stub as well.
   const stub = handle.at('only')
@@ -36,16 +38,19 @@ export function handleOf(type: RuntimeType, parts: Parts): object {
 abstract class Handle {
   protected readonly type: RuntimeType
   protected readonly parts: Parts
+  protected readonly time: PacketTime
   private readonly Stub: StubClass
 
-  constructor(type: RuntimeType, parts: Parts) {
+  constructor(type: RuntimeType, parts: Parts, time: PacketTime) {
     this.type = type
     this.parts = parts
-    this.Stub = stubClass(type, parts)
+    this.time = time
+    this.Stub = stubs.get(type) ?? stubClass(type, parts)
+    stubs.set(type, this.Stub)
   }
 
   at(key: unknown): object {
-    return new this.Stub(key)
+    return new this.Stub(key, this.time)
   }
   lookup(key: unknown): unknown {
     return this.parts.reads.lookup(this.type, key)
@@ -66,13 +71,13 @@ abstract class Handle {
 
 class SingleHandle extends Handle {
   with(key: unknown, turn: Waiter['turn']): unknown {
-    return this.parts.turns.turn(this.type, key, turn, false)
+    return this.parts.turns.turn(this.type, key, turn, false, this.time)
   }
   ifPresent(key: unknown, turn: Waiter['turn']): unknown {
-    return this.parts.turns.turn(this.type, key, turn, true)
+    return this.parts.turns.turn(this.type, key, turn, true, this.time)
   }
   remove(key: unknown): unknown {
-    return this.parts.turns.remove(this.type, key)
+    return this.parts.turns.remove(this.type, key, this.time)
   }
 }
 
@@ -85,13 +90,14 @@ class MultiHandle extends Handle {
   }
 }
 
-/** One class a type, so that its methods stay monomorphic. */
 function stubClass(type: RuntimeType, parts: Parts): StubClass {
   class ActorStub {
     // Only declared: a field of a class that is made anew for each type costs a call of its own each time.
     declare readonly key: unknown
-    constructor(key: unknown) {
+    declare readonly time: PacketTime
+    constructor(key: unknown, time: PacketTime) {
       this.key = key
+      this.time = time
     }
   }
   for (const method of type.methods) {
@@ -117,7 +123,7 @@ function invoker(type: RuntimeType, parts: Parts, method: RuntimeMethod): unknow
       return calls.call(type, this.key, method, args)
     }
   }
-  return function (this: { key: unknown }, ...args: unknown[]) {
-    return turns.turn(type, this.key, (state) => method.run(state!, ...args), false)
+  return function (this: { key: unknown; time: PacketTime }, ...args: unknown[]) {
+    return turns.turn(type, this.key, (state) => method.run(state!, ...args), false, this.time)
   }
 }

@@ -91,6 +91,8 @@ export class Homes {
       if (type.table.get(row, ACTIVATION) === 0) return // the turn removed it
     }
     if (affair.busy) return
+    // While something went on with it, on its way above all, the sweep has passed it by.
+    if (!affair.unmade && this.turns.isSwept(type, row)) return this.removeActivation(type, row)
     while (affair.deferred.length > 0) {
       this.runDeferred(type, row, affair)
       // One of them may have ended the actor; what came after it waits for the next.
@@ -119,11 +121,8 @@ export class Homes {
     try {
       if (!exists && waiter.mustExist) return waiter.settle(this.turns.overNothing(waiter.turn))
       affair.unmade = false
-      if (waiter.turn === removal) {
-        this.removeActivation(type, row)
-        return waiter.settle(true)
-      }
-      waiter.settle(this.turns.over(type, row, waiter.turn, waiter.mustExist, !exists))
+      if (waiter.turn === removal) return waiter.settle(this.turns.end(type, row, waiter))
+      waiter.settle(this.turns.over(type, row, waiter.turn, waiter.mustExist, !exists, waiter))
     } catch (error) {
       waiter.fail(error)
     }

@@ -2,7 +2,7 @@ import { type ByteReader, invariant, Kind, type MemberNo } from '../bus/index.ts
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { EXISTING, GIVEN_UP, LENT, LENT_FRESH, NOTHING, REMOVAL, REMOVED } from './loans.ts'
-import type { RuntimeType } from './runtime-type.ts'
+import type { PacketTime, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
 
 /**
@@ -28,28 +28,35 @@ export class Lender {
     const id = r.u32()
     const how = r.u8()
     // Expiry goes by the time of the packet whose turn it is.
-    if (type.expiry !== undefined) core.packetUs = r.f64()
-    if (how === REMOVAL) return this.remove(type, by, id)
+    const time = { us: type.expiry === undefined ? 0 : r.f64() }
+    if (how === REMOVAL) return this.remove(type, by, id, time)
     const found = type.table.find(hash, type.words)
     if (homes.isAbsent(type, hash, found)) {
       if (how === EXISTING) return this.say(by, id, NOTHING)
       return this.lend(type, homes.make(type, hash), by, id, true)
     }
-    this.serve(type, found, by, id, how === EXISTING)
+    this.serve(type, found, by, id, how === EXISTING, time)
   }
 
-  private serve(type: RuntimeType, row: Row, by: MemberNo, id: number, mustExist: boolean): void {
+  private serve(
+    type: RuntimeType,
+    row: Row,
+    by: MemberNo,
+    id: number,
+    mustExist: boolean,
+    { us }: PacketTime,
+  ): void {
     const turn = (state: unknown, created: boolean) => {
       if (state === undefined) this.say(by, id, NOTHING)
       else this.lend(type, row, by, id, created)
     }
     if (type.table.isStill(row)) {
-      this.homes.turns.over(type, row, turn, mustExist, false)
+      this.homes.turns.over(type, row, turn, mustExist, false, { us })
       return
     }
     const since = this.core.clock.now()
     const fail = () => this.say(by, id, GIVEN_UP)
-    this.homes.want(type, row, { turn, mustExist, since, settle: () => {}, fail, over: false })
+    this.homes.want(type, row, { turn, mustExist, us, since, settle: () => {}, fail, over: false })
   }
 
   private lend(type: RuntimeType, row: Row, by: MemberNo, id: number, fresh: boolean): void {
@@ -81,8 +88,8 @@ export class Lender {
     this.homes.run(type, row, affair)
   }
 
-  private remove(type: RuntimeType, by: MemberNo, id: number): void {
-    const removed = this.homes.turns.remove(type, type.key.read(type.words, 0))
+  private remove(type: RuntimeType, by: MemberNo, id: number, time: PacketTime): void {
+    const removed = this.homes.turns.remove(type, type.key.read(type.words, 0), time)
     const answer = (was: boolean) => this.say(by, id, was ? REMOVED : NOTHING)
     if (removed instanceof Promise) removed.then(answer, () => this.say(by, id, GIVEN_UP))
     else answer(removed)

@@ -1,7 +1,7 @@
 import { type ByteReader, Kind, RehomeError } from '../bus/index.ts'
 import type { Core } from './core.ts'
 import type { Cursor } from './layout.ts'
-import type { AnyState, RuntimeType, Waiter } from './runtime-type.ts'
+import type { AnyState, PacketTime, RuntimeType, Waiter } from './runtime-type.ts'
 import type { MaybePromise } from './stub.ts'
 import { ActorTable } from './table.ts'
 import { nested } from './turns.ts'
@@ -59,13 +59,19 @@ export class Loans {
     this.scratch = core.types.map(() => [])
   }
 
-  turn(type: RuntimeType, key: unknown, turn: Waiter['turn'], mustExist: boolean): unknown {
-    return this.take(type, key, turn, mustExist ? EXISTING : ANY)
+  turn(
+    type: RuntimeType,
+    key: unknown,
+    turn: Waiter['turn'],
+    mustExist: boolean,
+    time: PacketTime,
+  ): unknown {
+    return this.take(type, key, turn, mustExist ? EXISTING : ANY, time)
   }
 
   /** Ends an actor, in a turn of its own at the store. */
-  remove(type: RuntimeType, key: unknown): MaybePromise<boolean> {
-    return this.take(type, key, nothing, REMOVAL).then((removed) => removed === true)
+  remove(type: RuntimeType, key: unknown, time: PacketTime): MaybePromise<boolean> {
+    return this.take(type, key, nothing, REMOVAL, time).then((removed) => removed === true)
   }
 
   private take(
@@ -73,6 +79,7 @@ export class Loans {
     key: unknown,
     turn: Waiter['turn'],
     how: number,
+    time: PacketTime,
   ): Promise<unknown> {
     const { core } = this
     if (core.inTurn) throw nested(type)
@@ -83,7 +90,7 @@ export class Loans {
       const w = core.toOwner(Kind.TAKE, type, hash, type.words)
       w.u32(id)
       w.u8(how)
-      if (type.expiry !== undefined) w.f64(core.packetUs)
+      if (type.expiry !== undefined) w.f64(time.us)
       core.out.end()
     })
   }

@@ -19,8 +19,16 @@ export interface RuntimeMethod {
   readonly withinMs: number
 }
 
+/**
+ * The packet time (µs) by which a turn judges whether its actor's time is over: that of the packet that it is for, whatever the
+ * instance has handled since.
+ */
+export interface PacketTime {
+  readonly us: number
+}
+
 /** A turn that waits: for its actor to come, or for the turn before it to end. */
-export interface Waiter {
+export interface Waiter extends PacketTime {
   /** Gets undefined only if `mustExist` and there is no such actor. */
   readonly turn: (state: AnyState | undefined, created: boolean) => unknown
   readonly mustExist: boolean

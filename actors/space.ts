@@ -20,14 +20,14 @@ import {
 } from './core.ts'
 import type { KeyedType, Writers } from './define.ts'
 import { Directory } from './directory.ts'
-import { handleOf } from './handles.ts'
+import { handleOf, type Parts } from './handles.ts'
 import { Homes } from './homes.ts'
 import { ACTIVATION, ENTRY, HOME } from './layout.ts'
 import { Lender } from './lender.ts'
 import { Loans } from './loans.ts'
 import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
-import { RuntimeType } from './runtime-type.ts'
+import { type PacketTime, RuntimeType } from './runtime-type.ts'
 import { Sweeps } from './sweeps.ts'
 import { Updates } from './updates.ts'
 
@@ -66,7 +66,7 @@ const BACKGROUND_SLOTS = 64
  */
 export class Space {
   readonly core: Core
-  /** What handlers reach the actors by, one for each type name. */
+  /** What actors are reached by, one for each type name, by whoever handles no packet. */
   readonly handles: Readonly<Record<string, unknown>>
   onError: (what: string, error: unknown) => void = () => {}
   /** Every slot that the view gives this instance is here. */
@@ -84,6 +84,7 @@ export class Space {
   private readonly collects: Collects
   private readonly loans: Loans
   private readonly lender: Lender
+  private readonly parts: Parts
   /**
    * Messages that need a view that we do not have yet, in order. A sender's epochs never fall, so what it sends after
    * one of these waits too (rule 19).
@@ -121,15 +122,14 @@ export class Space {
     this.updates.judgeAgain = again
     this.reads.judgeAgain = again
     this.updates.onError = (type, error) => this.onError(`an update of ${type.name}`, error)
-    const parts = {
+    this.parts = {
       turns: model === 'remote-only' && !isStore ? this.loans : this.homes.turns,
       calls: this.calls,
       updates: this.updates,
       reads: this.reads,
+      collects: this.collects,
     }
-    this.handles = Object.fromEntries(
-      types.map((type) => [type.name, handleOf(type, { ...parts, collects: this.collects })]),
-    )
+    this.handles = this.handlesAt({ us: 0 })
   }
 
   /** Says the types' names, fields, keys and methods: members with another one could not read our actors. */
@@ -391,15 +391,17 @@ export class Space {
     }
   }
 
-  /** The packet time (µs) of what is handled from here on: expiry goes by it. */
-  set packetUs(us: number) {
-    this.core.packetUs = us
+  /** Handles whose turns judge expiry by the packet time that stands in `time`: a packet that is suspended keeps its own. */
+  handlesAt(time: PacketTime): Readonly<Record<string, unknown>> {
+    return Object.fromEntries(
+      this.core.types.map((type) => [type.name, handleOf(type, this.parts, time)]),
+    )
   }
 
   /** Packet time has come to `us`: removes what is due, a bounded part; true once all has been looked at. */
   expire(us: number): boolean {
-    this.core.packetUs = us
-    return this.sweeps.expire(BACKGROUND_ROWS)
+    this.core.sweptUs = Math.max(this.core.sweptUs, us)
+    return this.sweeps.expire({ us }, BACKGROUND_ROWS)
   }
 
   /** A member has died, or has left: what waits for its answer ends, definite or indefinite. */

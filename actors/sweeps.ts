@@ -3,7 +3,7 @@ import { DUE, ELSEWHERE, HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { ACTIVATION, HASH } from './layout.ts'
-import type { RuntimeType } from './runtime-type.ts'
+import type { PacketTime, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
 
 /** What goes through all records here behind the packets, some at a time: a leaver's offers, and expiry. */
@@ -57,8 +57,8 @@ export class Sweeps {
     core.out.end()
   }
 
-  /** Removes actors whose time is over, `rowsMax` records at a time; true once round all of them. */
-  expire(rowsMax: number): boolean {
+  /** Removes actors whose time is over by then, `rowsMax` records at a time; true once round all of them. */
+  expire(time: PacketTime, rowsMax: number): boolean {
     const { types } = this.core
     for (let left = rowsMax; left > 0; left--) {
       const type = types[this.expireType]
@@ -69,14 +69,14 @@ export class Sweeps {
       if (!type.expiry || this.expireRow >= type.table.rowsEnd) {
         this.expireType++
         this.expireRow = 0
-      } else this.expireOne(type, this.expireRow++)
+      } else this.expireOne(type, this.expireRow++, time)
     }
     return false
   }
 
-  private expireOne(type: RuntimeType, row: Row): void {
+  private expireOne(type: RuntimeType, row: Row, time: PacketTime): void {
     if (!type.table.isStill(row)) return
     type.table.aim(type.cursor, row)
-    if (this.homes.turns.isOver(type, type.cursor)) this.homes.removeActivation(type, row)
+    if (this.homes.turns.isOver(type, type.cursor, time)) this.homes.removeActivation(type, row)
   }
 }

@@ -1,6 +1,6 @@
 import { RehomeError } from '../bus/index.ts'
 import type { Core } from './core.ts'
-import type { Affair, AnyState, RuntimeType, Waiter } from './runtime-type.ts'
+import type { Affair, AnyState, PacketTime, RuntimeType, Waiter } from './runtime-type.ts'
 import type { MaybePromise } from './stub.ts'
 import type { Row } from './table.ts'
 
@@ -24,16 +24,22 @@ export class Turns {
   }
 
   /** A turn over a single-writer actor: now if it is idle here, else as soon as it has come. */
-  turn(type: RuntimeType, key: unknown, turn: Waiter['turn'], mustExist: boolean): unknown {
+  turn(
+    type: RuntimeType,
+    key: unknown,
+    turn: Waiter['turn'],
+    mustExist: boolean,
+    time: PacketTime,
+  ): unknown {
     const { core } = this
     if (core.inTurn) throw nested(type)
     const hash = core.address(type, key)
     const row = type.table.aimAtStill(type.cursor, hash, type.words)
     if (row >= 0) {
       if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
-      return this.over(type, row, turn, mustExist, false)
+      return this.over(type, row, turn, mustExist, false, time)
     }
-    return this.turnElsewhere(type, hash, turn, mustExist)
+    return this.turnElsewhere(type, hash, turn, mustExist, time)
   }
 
   private turnElsewhere(
@@ -41,16 +47,18 @@ export class Turns {
     hash: number,
     turn: Waiter['turn'],
     mustExist: boolean,
+    time: PacketTime,
   ): unknown {
     const found = type.table.find(hash, type.words)
     if (this.moves.isAbsent(type, hash, found)) {
       if (mustExist) return this.overNothing(turn)
-      return this.over(type, this.moves.make(type, hash), turn, false, true)
+      return this.over(type, this.moves.make(type, hash), turn, false, true, time)
     }
     const row = found >= 0 ? found : type.table.insert(hash, type.words)
     return new Promise((settle, fail) => {
       const since = this.core.clock.now()
-      this.moves.want(type, row, { turn, mustExist, since, settle, fail, over: false })
+      const { us } = time
+      this.moves.want(type, row, { turn, mustExist, us, since, settle, fail, over: false })
     })
   }
 
@@ -71,11 +79,12 @@ export class Turns {
     turn: Waiter['turn'],
     mustExist: boolean,
     created: boolean,
+    time: PacketTime,
   ): unknown {
     const { cursor } = type
     type.table.aim(cursor, row)
     let fresh = created
-    if (type.expiry !== undefined && !created && this.isOver(type, cursor)) {
+    if (type.expiry !== undefined && !created && this.isOver(type, cursor, time)) {
       if (mustExist) {
         this.moves.removeActivation(type, row)
         return this.overNothing(turn)
@@ -122,7 +131,7 @@ export class Turns {
   }
 
   /** Ends a single-writer actor, in a turn of its own. */
-  remove(type: RuntimeType, key: unknown): MaybePromise<boolean> {
+  remove(type: RuntimeType, key: unknown, time: PacketTime): MaybePromise<boolean> {
     const { core } = this
     if (core.inTurn) throw nested(type)
     const hash = core.address(type, key)
@@ -130,8 +139,7 @@ export class Turns {
     if (this.moves.isAbsent(type, hash, row)) return false
     const at = row >= 0 ? row : type.table.insert(hash, type.words)
     if (type.table.isStill(at)) {
-      this.moves.removeActivation(type, at)
-      return true
+      return this.end(type, at, time)
     }
     return new Promise((resolve, fail) => {
       const settle = (value: unknown) => resolve(value === true)
@@ -139,6 +147,7 @@ export class Turns {
       this.moves.want(type, at, {
         turn: removal,
         mustExist: true,
+        us: time.us,
         since,
         settle,
         fail,
@@ -147,10 +156,29 @@ export class Turns {
     })
   }
 
+  /** Removes the activation here; false if its time was over already, so that it does not matter who has looked since. */
+  end(type: RuntimeType, row: Row, time: PacketTime): boolean {
+    let over = false
+    if (type.expiry !== undefined) {
+      type.table.aim(type.cursor, row)
+      over = this.isOver(type, type.cursor, time)
+    }
+    this.moves.removeActivation(type, row)
+    return !over
+  }
+
+  /** Whether the actor here would have been ended by the sweeps so far. */
+  isSwept(type: RuntimeType, row: Row): boolean {
+    const us = this.core.sweptUs
+    if (type.expiry === undefined || us === 0) return false
+    type.table.aim(type.cursor, row)
+    return this.isOver(type, type.cursor, { us })
+  }
+
   /** Whether the actor's time is over by the packet's clock, and its author lets it go. */
-  isOver(type: RuntimeType, state: AnyState): boolean {
+  isOver(type: RuntimeType, state: AnyState, time: PacketTime): boolean {
     const due = type.expiry!.due(state)
-    if (due > this.core.packetUs || !type.expiry!.expire(state, due)) return false
+    if (due > time.us || !type.expiry!.expire(state, due)) return false
     this.core.stats.expired++
     return true
   }

@@ -35,6 +35,7 @@ export class SoloInstance<S extends StateMap, E> {
   readonly intake: Intake
   readonly view: View
   readonly handles: Handles<S>
+  private readonly time = { us: 0 }
   private readonly nf: NF<S, E>
   private readonly env: E
   /** Messages to itself. */
@@ -62,19 +63,20 @@ export class SoloInstance<S extends StateMap, E> {
     }
     const slotBits = SLOT_BITS
     const space = new Space({ self: SELF, types: nf.state, out, clock, slotBits })
-    const handles = space.handles as Handles<S>
+    const { time } = this
+    const handles = space.handlesAt(time) as Handles<S>
     this.space = space
     this.handles = handles
     this.intake = new Intake({
       out,
       clock,
       slotBits,
-      handler: (packet, output) => nf.onPacket(packet, handles, env, output),
+      handler: (packet, output) => {
+        time.us = packet.clockUs
+        return nf.onPacket(packet, handles, env, output)
+      },
       onError: (_packet, error) => {
         throw error
-      },
-      onPacketTime: (us) => {
-        space.packetUs = us
       },
       pressed: () => space.pressed,
       receiverOf: () => SELF,

@@ -42,6 +42,12 @@ export const ASK_FIGURES = 0
 export const ASK_SUSPENDED = 1
 export const ASK_LATENCY = 2
 
+/** What the handler reaches actors by, and the time (µs) of the packet that it handles. */
+interface Hands {
+  readonly handles: Handles<StateMap>
+  readonly time: { us: number }
+}
+
 /** Packet time that passes before idle actors are looked through again (µs). */
 const SWEEP_EVERY_US = 1_000_000
 
@@ -56,6 +62,7 @@ export class Instance implements Part {
   private readonly clocks: { from: MemberNo; id: number; us: number; swept: boolean }[] = []
   private sweptUs = 0
   private sweeping = 0
+  private readonly freeHands: Hands[] = []
   private readonly bulk: BulkMove | undefined
 
   constructor(
@@ -71,18 +78,21 @@ export class Instance implements Part {
     const member = new Member(ports, settings)
     this.member = member
     const { space } = member
-    const handles = space.handles as Handles<StateMap>
+    let hands = this.hands()
     this.intake = new Intake({
       out: member.out,
       clock: ports.clock,
       slotBits: settings.slotBits,
-      handler: (packet, output) => nf.onPacket(packet, handles, env, output),
+      handler: (packet, output) => {
+        hands.time.us = packet.clockUs
+        const verdict = nf.onPacket(packet, hands.handles, env, output)
+        if (typeof verdict === 'number') return verdict
+        hands = this.keep(hands, verdict)
+        return verdict
+      },
       onError: (packet: Packet, error) => {
         ports.onError(`packet ${packet.index}`, error)
         return nf.onError
-      },
-      onPacketTime: (us) => {
-        space.packetUs = us
       },
       pressed: () => space.pressed,
       receiverOf: (hash) => this.view?.ownerOf(slotOf(hash, settings.slotBits)) ?? 0,
@@ -96,6 +106,18 @@ export class Instance implements Part {
       this.bulk = new BulkMove(space, this.intake, ports.clock)
     }
     member.be(this)
+  }
+
+  private hands(): Hands {
+    const time = { us: 0 }
+    return { time, handles: this.member.space.handlesAt(time) as Handles<StateMap> }
+  }
+
+  /** A suspended packet keeps its handles, and with them its time; the next packets get others. */
+  private keep(hands: Hands, verdict: Promise<number>): Hands {
+    const back = () => void this.freeHands.push(hands)
+    verdict.then(back, back)
+    return this.freeHands.pop() ?? this.hands()
   }
 
   onMessage(from: MemberNo, kind: number, r: ByteReader): void {
@@ -133,8 +155,9 @@ export class Instance implements Part {
 
   /** Ends actors whose time is over, by the packet time below which nothing is under way. */
   private sweep(): boolean {
-    const us = this.intake.lowUs
-    if (this.sweeping === 0 && us - this.sweptUs < SWEEP_EVERY_US) return false
+    const us = this.intake.lowUs()
+    const mayBegin = us < Number.POSITIVE_INFINITY && us - this.sweptUs >= SWEEP_EVERY_US
+    if (this.sweeping === 0 && !mayBegin) return false
     if (this.sweeping === 0) this.sweeping = us
     if (!this.member.space.expire(this.sweeping)) return true
     this.sweptUs = this.sweeping
@@ -149,7 +172,8 @@ export class Instance implements Part {
     const { space, out } = this.member
     if (space.lends) return false // a turn's state is on its way back
     if (!first.swept) {
-      first.swept = space.expire(first.us)
+      // Other steerers may have packets on their way that find alive what the time of this one's would end.
+      first.swept = space.expire(Math.min(first.us, this.intake.lowUs(first.from)))
       return true
     }
     space.flush()

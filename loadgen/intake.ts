@@ -89,11 +89,11 @@ export class Intake {
     packetsDuringHandoff: 0,
   }
   readonly latency = new Latency()
-  /** Packet time below which nothing is under way any more. */
-  lowUs = 0
   /** Set while a view's slots are still to come. */
   inHandoff = false
 
+  /** By steerer: packet time below which nothing of its packets is under way any more, at any instance. */
+  private readonly lows = new Map<MemberNo, number>()
   private readonly o: IntakeOptions
   private readonly pool: Entry[] = []
   private entry: Entry
@@ -127,7 +127,7 @@ export class Intake {
   onPackets(from: MemberNo, r: ByteReader): void {
     const bytes = r.left
     const head = readHead(r)
-    if (head.lowUs > this.lowUs) this.lowUs = head.lowUs
+    this.lows.set(from, head.lowUs)
     const { id, dueMs, count } = head
     const left = count + 1
     const batch: Batch = { from, id, bytes, dueMs, left, forwarded: 0, dropped: 0, outputs: [] }
@@ -212,7 +212,6 @@ export class Intake {
     this.stats.bytes += packet.wireLength
     if (packet.malformed !== 0) this.stats.malformed++
     if (this.inHandoff) this.stats.packetsDuringHandoff++
-    this.o.onPacketTime(packet.clockUs)
     try {
       return this.o.handler(packet, entry)
     } catch (error) {
@@ -411,6 +410,7 @@ export class Intake {
 
   /** A steerer that is gone sees to nothing any more; what is still here of its packets just runs. */
   memberGone(no: MemberNo): void {
+    this.lows.delete(no)
     for (const waited of this.drained) if (waited.startsWith(`${no} `)) this.drained.delete(waited)
     const here = [...this.backlog.slice(this.backlogAt), ...[...this.flips.values()].flat()]
     for (const item of here) {
@@ -435,6 +435,13 @@ export class Intake {
     this.backlog = []
     this.backlogAt = 0
     return false
+  }
+
+  /** Packet time (µs) below which nothing is under way any more of all steerers that have sent packets here, or of all but one. */
+  lowUs(but?: MemberNo): number {
+    let low = Number.POSITIVE_INFINITY
+    for (const [no, us] of this.lows) if (no !== but) low = Math.min(low, us)
+    return low
   }
 
   /** No packet is here that has no verdict, and no flip is under way. */
@@ -465,7 +472,6 @@ export interface IntakeOptions {
   readonly handler: Handler
   /** Verdict of a packet whose handler threw. */
   readonly onError: (packet: Packet, error: unknown) => number
-  readonly onPacketTime: (us: number) => void
   readonly pressed: () => boolean
   /** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
   readonly receiverOf: (hash: number) => MemberNo

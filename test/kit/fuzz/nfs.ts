@@ -35,7 +35,8 @@ class Direct implements Block {
   private readonly handles: Handles<StateMap>
   private packet = new Packet()
   private index = 0
-  private clockUs = 0
+  /** Packet time. */
+  private readonly time = { us: 0 }
   private readonly waiting: Promise<unknown>[] = []
   private failure: unknown
 
@@ -61,18 +62,18 @@ class Direct implements Block {
     const { member } = this.instance
     const me = { id: 'fuzz', role: 'instance' as const, protocol: 1, schema: '' }
     member.onView(firstView(me, SLOT_BITS))
-    this.handles = member.space.handles as Handles<StateMap>
+    this.handles = member.space.handlesAt(this.time) as Handles<StateMap>
   }
 
   once(): boolean {
     const { mutator, packet: p } = this
     this.choose()
     const { bytes, end, linkType, wireLength, timeUs } = mutator
-    this.clockUs = Math.max(this.clockUs, timeUs)
-    p.load(bytes, 0, end, linkType, wireLength, timeUs, this.clockUs, this.index++, 0)
+    const clockUs = Math.max(this.time.us, timeUs)
+    this.time.us = clockUs
+    p.load(bytes, 0, end, linkType, wireLength, timeUs, clockUs, this.index++, 0)
     p.hash = steeringHash(p)
     const passed = this.isPast(p)
-    this.instance.member.space.packetUs = this.clockUs
     const verdict = this.nf.onPacket(p, this.handles, this.env, this.output)
     if (verdict instanceof Promise) this.keep(verdict)
     return passed
@@ -102,7 +103,7 @@ class Direct implements Block {
   async settle(): Promise<void> {
     this.pass(BREATH_MS)
     const { space } = this.instance.member
-    while (this.index % 8192 === 0 && !space.expire(this.clockUs)) {}
+    while (this.index % 8192 === 0 && !space.expire(this.time.us)) {}
     if (this.waiting.length > 0) await this.until(Promise.all(this.waiting.splice(0)))
     if (this.failure) throw this.failure
   }
