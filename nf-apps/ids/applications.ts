@@ -24,6 +24,8 @@ export class Applications {
         this.read(f, c, !fromClient, all, on)
         return
       }
+      // Bytes that came with the handshake wait for the next ones of theirs that are acknowledged.
+      if (!all && this.opening(fromClient ? c.client : c.server, false).length === 0) return
       this.guess(f, c, all)
       if (f.app === APP_UNKNOWN) return
       // The other side's bytes have waited for this.

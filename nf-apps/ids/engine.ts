@@ -22,6 +22,7 @@ import {
   SEEN_TO_SERVER,
   TRIED_TO_CLIENT,
   TRIED_TO_SERVER,
+  unread,
 } from './flow-state.ts'
 import { defragment } from './fragments.ts'
 import type { Message } from './http.ts'
@@ -104,7 +105,9 @@ export class Engine {
     f.lastUs = p.clockUs
     f.lastIndex = p.index
     const toServer = forward === f.clientIsSource
-    f.seen |= toServer ? SEEN_TO_SERVER : SEEN_TO_CLIENT
+    const seen = toServer ? SEEN_TO_SERVER : SEEN_TO_CLIENT
+    f.seen |= seen
+    if (f.passes === seen) f.passed = true
     if (p.ipProtocol === PROTO_TCP && p.l4Offset >= 0 && !p.isFragment) this.tcp(p, f, forward)
     else this.datagram(toServer)
     return this.hits
@@ -125,9 +128,11 @@ export class Engine {
     const limited = Regex.limited + this.inspection.limited
     this.losses.searches += limited - this.limited
     this.limited = limited
+    this.losses.unread += unread.flows
+    unread.flows = 0
     const { losses } = this
-    const { segments, deep, fragments, searches, alerts } = losses
-    if (segments + deep + fragments + searches + alerts === 0) return undefined
+    const { segments, deep, bodies, fragments, searches, alerts } = losses
+    if (segments + deep + bodies + losses.unread + fragments + searches + alerts === 0) return
     this.losses = noLosses()
     return losses
   }
@@ -167,11 +172,13 @@ export class Engine {
     this.losses.segments += half.refused - refused
     if (half.deep && !deep) this.losses.deep++
     const messages: Message[] = []
+    const cut = f.http?.cut ?? 0
     if (c.state >= ESTABLISHED) {
       this.applications.read(f, c, !toServer, false, (m) => messages.push(m))
       const own = c.state === CLOSED
       if (own) this.applications.read(f, c, toServer, c.resetBy !== 0, (m) => messages.push(m))
     }
+    this.losses.bodies += (f.http?.cut ?? 0) - cut
     const direction = forward === f.clientIsSource ? TO_SERVER : TO_CLIENT
     const sender = direction === TO_SERVER ? c.client : c.server
     this.blocks = []
@@ -381,6 +388,12 @@ export class Engine {
       for (const name of names) setBit(f, name, action)
     }
     if (this.passed) return
+    // What came the other way was on its way before this packet: its own alerts stand, and it may have some.
+    if (ofFlow && s.action === 'pass' && turned) {
+      f.passes = direction === TO_SERVER ? SEEN_TO_SERVER : SEEN_TO_CLIENT
+      this.hits.push({ signature: s, turned })
+      return
+    }
     if (ofFlow && s.action !== 'alert' && s.action !== 'log') f.passed = true
     if (s.action === 'pass') {
       this.passed = true

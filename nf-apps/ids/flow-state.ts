@@ -1,7 +1,7 @@
 import { bool, f64, list, plain, type State, singleWriter, u8 } from '../../actors/index.ts'
 import type { Datagram } from './fragments.ts'
-import type { Http } from './http.ts'
-import type { Connection } from './stream.ts'
+import { type Http, isUnread } from './http.ts'
+import { type Connection, type Half, heldTo } from './stream.ts'
 import type { Tls } from './tls.ts'
 
 /** What is spoken on a connection. */
@@ -27,6 +27,8 @@ const flowFields = {
   app: u8,
   /** Rules no longer look at it: one that lets pass or drops has matched. */
   passed: bool,
+  /** It will be passed with the next packet to the server (1) or the client (2): a message of that side has matched. */
+  passes: u8,
   /** Nothing readable is to come. */
   encrypted: bool,
   bits: list<string>('flowbits'),
@@ -58,8 +60,14 @@ export function endsAtUs(f: FlowState): number {
 /** Whether its end will still have something to inspect. */
 function hasPending(f: FlowState): boolean {
   const c = f.connection
-  return c !== null && (c.client.segments.length > 0 || c.server.segments.length > 0)
+  return (
+    c !== null && (isHeld(c.client) || isHeld(c.server) || (f.http !== null && isUnread(f.http)))
+  )
 }
+const isHeld = (half: Half) => heldTo(half) > Math.min(half.app, half.raw)
+
+/** Flows whose day was over in this process, and that had something yet to be inspected; who tells of them takes them off. */
+export const unread = { flows: 0 }
 
 export const Flow = singleWriter(
   'ids-flow',
@@ -67,7 +75,10 @@ export const Flow = singleWriter(
   {},
   {
     due: (f) => (hasPending(f) ? f.lastUs + PENDING_TIMEOUT_US : endsAtUs(f)),
-    expire: () => true,
+    expire: (f) => {
+      if (hasPending(f)) unread.flows++
+      return true
+    },
   },
 )
 
@@ -77,6 +88,7 @@ export function resetFlow(f: FlowState): void {
   f.seen = 0
   f.app = APP_UNKNOWN
   f.passed = false
+  f.passes = 0
   f.encrypted = false
   f.bits = []
   f.connection = null

@@ -36,6 +36,8 @@ export interface HttpSide {
   bodyBytes: number
   /** Rules have seen this body: its limit was reached. */
   bodySeen: boolean
+  /** It went on behind its limit. */
+  cut: boolean
 }
 
 export interface Http {
@@ -43,6 +45,8 @@ export interface Http {
   response: HttpSide
   /** Methods of requests that have no answer yet. */
   waiting: string[]
+  /** Bodies that were longer than what rules see of them. */
+  cut: number
 }
 
 /** A message, as far as it has been read. */
@@ -57,7 +61,7 @@ export interface Message {
 export type OnMessage = (message: Message) => void
 
 export function newHttp(): Http {
-  return { request: newSide(), response: newSide(), waiting: [] }
+  return { request: newSide(), response: newSide(), waiting: [], cut: 0 }
 }
 
 function newSide(): HttpSide {
@@ -69,6 +73,7 @@ function newSide(): HttpSide {
     body: [],
     bodyBytes: 0,
     bodySeen: false,
+    cut: false,
   }
 }
 
@@ -83,6 +88,11 @@ export function looksLikeHttp(bytes: Uint8Array, fromClient: boolean): boolean |
   const start = latin1(bytes.subarray(0, 40))
   if ((fromClient ? REQUEST : RESPONSE).test(start)) return true
   return bytes.length >= (fromClient ? 20 : 8) ? false : undefined
+}
+
+/** Whether a side's end would show what has not been shown yet. */
+export function isUnread({ request, response }: Http): boolean {
+  return [request, response].some((s) => s.pending.length > 0 || (s.bodyBytes > 0 && !s.bodySeen))
 }
 
 /** Reads more of one side. */
@@ -152,7 +162,7 @@ function step(
     case 'body':
     case 'chunk': {
       const taken = Math.min(side.left, data.length)
-      addBody(side, fromClient, data.subarray(0, taken), on)
+      addBody(http, side, fromClient, data.subarray(0, taken), on)
       side.left -= taken
       if (side.left === 0) {
         if (side.phase === 'chunk') side.phase = 'chunk-size'
@@ -171,7 +181,7 @@ function step(
       return end + 1
     }
     default:
-      addBody(side, fromClient, data, on)
+      addBody(http, side, fromClient, data, on)
       return data.length
   }
 }
@@ -220,6 +230,7 @@ function startBody(side: HttpSide, head: Uint8Array): void {
   side.body = []
   side.bodyBytes = 0
   side.bodySeen = false
+  side.cut = false
 }
 
 function begin(
@@ -311,8 +322,18 @@ function giveUp(side: HttpSide, data: Uint8Array): number {
   return data.length
 }
 
-function addBody(side: HttpSide, fromClient: boolean, bytes: Uint8Array, on: OnMessage): void {
+function addBody(
+  http: Http,
+  side: HttpSide,
+  fromClient: boolean,
+  bytes: Uint8Array,
+  on: OnMessage,
+): void {
   const room = BODY_BYTES_MAX - side.bodyBytes
+  if (bytes.length > room && !side.cut) {
+    side.cut = true
+    http.cut++
+  }
   if (room <= 0) return
   const part = new Uint8Array(bytes.subarray(0, room))
   side.body.push(part)

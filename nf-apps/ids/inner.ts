@@ -26,6 +26,10 @@ const GRE = 47
 const VXLAN_PORT = 4789
 const NSH = 0x894f
 const GENEVE_PORT = 6081
+const TEREDO_PORT = 3544
+/** Where the sender's address is told in front of the packet. */
+const TEREDO_ORIGIN = 8
+const IPV6_HEADER = 40
 /** Of VXLAN all, of Geneve the part of fixed length. */
 const UDP_TUNNEL_HEADER = 8
 
@@ -43,7 +47,8 @@ export function carried(p: Packet, depth: number): Packet | undefined {
     case PROTO_UDP:
       if (p.payloadLength <= UDP_TUNNEL_HEADER) return undefined
       if (p.dstPort === VXLAN_PORT) return vxlan(p)
-      return p.dstPort === GENEVE_PORT || p.srcPort === GENEVE_PORT ? geneve(p) : undefined
+      if (p.dstPort === GENEVE_PORT || p.srcPort === GENEVE_PORT) return geneve(p)
+      return p.dstPort === TEREDO_PORT || p.srcPort === TEREDO_PORT ? teredo(p) : undefined
     default:
       return undefined
   }
@@ -61,6 +66,16 @@ function geneve(p: Packet): Packet | undefined {
   if (bytes[at]! >>> 6 !== 0) return undefined
   const inside = at + UDP_TUNNEL_HEADER + 4 * (bytes[at]! & 0x3f)
   return byEtherType(p, inside, (bytes[at + 2]! << 8) | bytes[at + 3]!)
+}
+
+/** RFC 4380: an IPv6 packet of just the length that is left. Those that authenticate are for the server alone. */
+function teredo(p: Packet): Packet | undefined {
+  const { bytes, payloadOffset, payloadEnd } = p
+  const told = bytes[payloadOffset] === 0 && bytes[payloadOffset + 1] === 0
+  const at = payloadOffset + (told ? TEREDO_ORIGIN : 0)
+  if (at + IPV6_HEADER > payloadEnd || bytes[at]! >>> 4 !== 6) return undefined
+  const length = (bytes[at + 4]! << 8) | bytes[at + 5]!
+  return at + IPV6_HEADER + length === payloadEnd ? load(p, at, LINK_RAW) : undefined
 }
 
 /** RFC 8300: version, flags, length in words (6 bits), kind of metadata, what is inside, path, metadata. */

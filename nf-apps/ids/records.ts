@@ -214,6 +214,10 @@ export interface Losses {
   segments: number
   /** Sides of connections that went on behind the bytes which are put in order. */
   deep: number
+  /** HTTP bodies that went on behind the bytes that rules see. */
+  bodies: number
+  /** Flows that fell silent for a day, and then were let go with bytes that no rule had seen. */
+  unread: number
   /** Fragments of datagrams that were too many, or too big. */
   fragments: number
   /** Searches for an expression or a list of options that ended at their bound, without a match. */
@@ -223,12 +227,14 @@ export interface Losses {
 }
 
 export function noLosses(): Losses {
-  return { segments: 0, deep: 0, fragments: 0, searches: 0, alerts: 0 }
+  return { segments: 0, deep: 0, bodies: 0, unread: 0, fragments: 0, searches: 0, alerts: 0 }
 }
 
 function addLosses(to: Losses, more: Losses): Losses {
   to.segments += more.segments
   to.deep += more.deep
+  to.bodies += more.bodies
+  to.unread += more.unread
   to.fragments += more.fragments
   to.searches += more.searches
   to.alerts += more.alerts
@@ -237,7 +243,15 @@ function addLosses(to: Losses, more: Losses): Losses {
 
 export const LossCount = multiWriter(
   'ids-losses',
-  { segments: f64, deep: f64, fragments: f64, searches: f64, alerts: f64 },
+  {
+    segments: f64,
+    deep: f64,
+    bodies: f64,
+    unread: f64,
+    fragments: f64,
+    searches: f64,
+    alerts: f64,
+  },
   {
     add: untether((s, losses: Losses) => void addLosses(s, losses), {
       merge: (a, b) => addLosses({ ...a }, b),

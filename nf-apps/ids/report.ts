@@ -10,6 +10,7 @@ import {
   type AlertRecord,
   decide,
   inRecordOrder,
+  type Losses,
   logKey,
   type Tracker,
   trackerKey,
@@ -148,7 +149,7 @@ function sidOf(env: Environment, alert: AlertRecord): number {
   return env.signatures[alert[2]]!.sid
 }
 
-/** What the flow's end shows goes with the alerts; the actor itself is left as it is. */
+/** What the flow's end shows goes with the alerts. The state is a copy, which this uses up. */
 function endFlow(
   key: FlowKey,
   flow: Readonly<FlowState>,
@@ -159,8 +160,7 @@ function endFlow(
 ): void {
   if (flow.connection === null) return
   const p = lastPacketOf(key, flow)
-  const copy = structuredClone({ ...flow })
-  for (const hit of env.engine.finish(p, copy)) {
+  for (const hit of env.engine.finish(p, { ...flow })) {
     const { threshold, number } = hit.signature
     if (hit.signature.action === 'pass') continue
     const alert = recordOf(p, hit)
@@ -218,14 +218,18 @@ export async function notes(state: IdsActors, env: Environment): Promise<string[
     '--format rules has all',
   )
   const lost = await state.losses.lookup('only')
+  const own = env.engine.takeLosses() // of the flows' ends, which the result has looked at here
+  const told = (what: keyof Losses) => (lost?.[what] ?? 0) + (own?.[what] ?? 0)
   const trackers = await state.trackers.all()
   const sum = (what: 'late' | 'dropped') => trackers.reduce((n, t) => n + t.state[what], 0)
   const counts: readonly (readonly [number, string])[] = [
-    [lost?.segments ?? 0, 'TCP segments found no room to be put in order'],
-    [lost?.deep ?? 0, 'sides of connections were read for their first bytes alone'],
-    [lost?.fragments ?? 0, 'fragments found no room'],
-    [lost?.searches ?? 0, 'searches ended at their bound, without a match'],
-    [lost?.alerts ?? 0, 'alerts left out, of packets that raised more than 15'],
+    [told('segments'), 'TCP segments found no room to be put in order'],
+    [told('deep'), 'sides of connections were read for their first bytes alone'],
+    [told('bodies'), 'HTTP bodies were read for their first 100 KiB alone'],
+    [told('unread'), 'flows ended by a day of silence with bytes that no rule has seen'],
+    [told('fragments'), 'fragments found no room'],
+    [told('searches'), 'searches ended at their bound, without a match'],
+    [told('alerts'), 'alerts left out, of packets that raised more than 15'],
     [sum('late'), 'alerts came too late for their threshold and were counted when they came'],
     [sum('dropped'), 'alerts left out, of trackers that passed too many'],
   ]

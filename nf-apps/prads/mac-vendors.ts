@@ -21,11 +21,15 @@ export class MacVendors {
   private readonly buckets = new Map<number, VendorEntry[]>()
   private entries = 0
 
-  constructor(text: string) {
-    for (const raw of text.split('\n')) {
+  constructor(file: string, text: string, problems: string[]) {
+    for (const [i, raw] of text.split('\n').entries()) {
       const line = raw.trim()
       if (line === '' || line.startsWith('#')) continue
       const entry = parseEntry(line)
+      if (!entry) {
+        problems.push(`${file}:${i + 1}: expected ADDRESS[/BITS] VENDOR`)
+        continue
+      }
       const bucket = bucketOf(entry.octets, entry.octets.length)
       const here = this.buckets.get(bucket)
       if (here) here.push(entry)
@@ -76,10 +80,14 @@ function bucketOf(octets: Uint8Array, length: number): number {
   return (hash >>> 0) % BUCKETS
 }
 
-function parseEntry(line: string): VendorEntry {
-  const [prefix = '', vendor = ''] = line.split(/\s+/)
-  const [address = '', mask] = prefix.split('/')
+/** One to six octets, and how many of their bits count; undefined: it is no such line. */
+function parseEntry(line: string): VendorEntry | undefined {
+  const [, address, mask, vendor] = ENTRY.exec(line) ?? []
+  if (address === undefined || vendor === undefined) return undefined
   const pairs = address.match(/[0-9a-f]{2}/gi) ?? []
-  const octets = Uint8Array.from(pairs.slice(0, 6), (pair) => Number.parseInt(pair, 16))
-  return { octets, bits: Math.min(Number(mask) || octets.length * 8, 48), vendor }
+  const octets = Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16))
+  const bits = mask === undefined ? octets.length * 8 : Number(mask)
+  return bits >= 1 && bits <= octets.length * 8 ? { octets, bits, vendor } : undefined
 }
+
+const ENTRY = /^([0-9a-f]{2}(?:[:.-]?[0-9a-f]{2}){0,5})(?:\/(\d{1,2}))?\s+(\S+)/i

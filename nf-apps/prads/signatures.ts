@@ -42,7 +42,7 @@ export function loadSignatures(directory = ownSignatures()): Signatures {
   const tcpClients = new ServiceSignatures(...read('tcp-clients.sig'), problems)
   const udpServices = new ServiceSignatures(...read('udp-service.sig'), problems)
   const links = new LinkNames(...read('mtu.sig'), problems)
-  const vendors = new MacVendors(read('mac.sig')[1])
+  const vendors = new MacVendors(...read('mac.sig'), problems)
   const known = tcpServices.size + tcpClients.size + udpServices.size + vendors.size
   if (known + os.reduce((n, s) => n + s.size, 0) === 0) {
     throw new RehomeError('bad-input', `no signatures in ${directory}: expected tcp-syn.fp …`)

@@ -100,10 +100,14 @@ function showSpeed(): void {
   if (missing !== '') console.log(missing)
   console.log(row(`${packets} packets`, 'packets/s', 'of CPU', 'alerts'))
   for (const { name, wall, cpu, alerts } of all) {
-    // On a machine that does much else the wall clock says nothing.
-    const rate = wall > 0 ? wall.toFixed(0) : '–'
+    // On a machine that does much else the wall clock may say nothing.
+    const rate = wall > 0 ? wall.toFixed(0) : 'too noisy'
     console.log(row(name, rate, cpu.toFixed(0), `${alerts}`))
   }
+  const [ours, theirs] = all
+  if (!ours || !theirs) return
+  const ratio = (a: number, b: number) => (a > 0 && b > 0 ? (a / b).toFixed(2) : '–')
+  console.log(row('ours ÷ theirs', ratio(ours.wall, theirs.wall), ratio(ours.cpu, theirs.cpu)))
 }
 
 function printCounts({ name, common, missing, extra }: Counts): void {

@@ -196,7 +196,7 @@ class Actors<K> {
 
   all(): { key: K; state: AnyState }[] {
     const entries = [...this.byHash.values()].flat()
-    return entries.map(({ key, state }) => ({ key, state: { ...state } }))
+    return entries.map(({ key, state }) => ({ key, state: structuredClone(state) }))
   }
 
   /** Numbers wrap when the turn is over, as they would in the arrays that they lie in. */
@@ -219,5 +219,5 @@ class Actors<K> {
 }
 
 function copy(state: AnyState | undefined): AnyState | undefined {
-  return state && { ...state }
+  return state && structuredClone(state)
 }

@@ -9,11 +9,15 @@ const { ethernet, ipv4, ipv4Fragments, tcp, udp } = build
 const rule = (ends: string, options: string, sid = 1) => `alert ${ends} (${options} sid:${sid};)\n`
 
 describe('what is left out is told', () => {
-  async function notesOf(text: string, frames: readonly Uint8Array[]): Promise<string[]> {
+  async function notesOf(
+    text: string,
+    frames: readonly Uint8Array[],
+    timesUs: readonly number[] = [],
+  ): Promise<string[]> {
     const { file, remove } = rulesFile(text)
     try {
       const solo = new Solo(ids, { rules: [file] })
-      for (const p of packets(frames)) await solo.packet(p)
+      for (const p of packets(frames, timesUs)) await solo.packet(p)
       return await solo.notes()
     } finally {
       remove()
@@ -36,6 +40,31 @@ describe('what is left out is told', () => {
     expect(notes[1]).toMatch(/test\.rules:22: nonsense: .*\(sid 60\)$/)
     expect(notes).toContain('1 searches ended at their bound, without a match')
     expect(notes).toContain('5 alerts left out, of packets that raised more than 15')
+  })
+  it('HTTP bodies behind their limit, each once', async () => {
+    const answer = (bytes: number): ['server', string] => [
+      'server',
+      `HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`,
+    ]
+    const piece: ['server', string] = ['server', 'x'.repeat(1024)]
+    const body = (bytes: number) => [answer(bytes), ...Array(bytes / 1024).fill(piece)]
+    const get: ['client', string] = ['client', 'GET / HTTP/1.1\r\n\r\n']
+    const text = rule('http any any -> any any', 'file_data; content:"yy";')
+    const long = conversation([get, ...body(102 * 1024), get, ...body(100 * 1024)])
+    expect(await notesOf(text, long)).toEqual([
+      '1 HTTP bodies were read for their first 100 KiB alone',
+    ])
+  })
+  it('bytes that a day of silence has ended', async () => {
+    const whole = conversation([['client', 'unheard']])
+    const frames = whole.slice(0, 4) // nobody acknowledges what the client has said
+    const [later] = conversation([], [40001, 80])
+    const day = 86_400e6
+    const text = rule('tcp any any -> any any', 'content:"zz";')
+    const at = (us: number) => [...frames.map((_, i) => 1e9 + i), 1e9 + us]
+    expect(await notesOf(text, [...frames, later!], at(day - 9))).toEqual([])
+    const ended = '1 flows ended by a day of silence with bytes that no rule has seen'
+    expect(await notesOf(text, [...frames, whole[4]!], at(2 * day))).toEqual([ended])
   })
   it('fragments and segments without room', async () => {
     const parts = Array.from({ length: 20 }, (_, id) => {

@@ -179,8 +179,14 @@ describe('packets inside packets', () => {
       ethernet({}, ipv4({ src: '1.1.1.1', dst: '2.2.2.2' }, transport(47, gre(inner.bytes)))),
     ],
     ['in IPv6', ethernet({}, ipv6({ src: '::1', dst: '::2' }, transport(4, inner.bytes)))],
+    ['Teredo', teredo([])],
+    ['Teredo, behind the address of its sender', teredo([0, 0, 1, 2, 3, 4, 5, 6])],
   ])('%s', async (_, frame) => {
     expect(await sids(text, [frame])).toEqual([1])
+  })
+  it('no Teredo, though its port', async () => {
+    expect(await sids(text, [teredo([1, 0])])).toEqual([])
+    expect(await sids(text, [teredo([], 3545)])).toEqual([])
   })
 })
 
@@ -218,6 +224,12 @@ describe('output', () => {
   })
 })
 
+function teredo(front: readonly number[], dstPort = 3544): Uint8Array {
+  const six = ipv6({ src: '2001::1', dst: '2001::2' }, udp({ dstPort: 53 }, 'inner'))
+  const payload = Uint8Array.from([...front, ...six.bytes])
+  return ethernet({}, ipv4({ src: '1.1.1.1', dst: '2.2.2.2' }, udp({ dstPort }, payload)))
+}
+
 function gre(bytes: Uint8Array): Uint8Array {
   return Uint8Array.from([0, 0, 8, 0, ...bytes])
 }
@@ -229,6 +241,12 @@ describe('as Suricata judges', () => {
     expect(await sids(http, talk('EHLO there, this is no HTTP at all\r\n'))).toEqual([])
     const raised = await sids(http, talk('GET / HTTP/1.1\r\nHost: x\r\n\r\n'))
     expect(raised.length).toBeGreaterThan(1)
+  })
+  it('a request that a pass rule lets through does so from the next packet its way on', async () => {
+    const pass = 'pass http any any -> any any (content:"/ok"; http_uri; sid:9;)\n'
+    const frames = talk('GET /ok HTTP/1.1\r\nHost: x\r\n\r\n')
+    expect(await sids(pass + http, frames)).toEqual([7])
+    expect((await sids(pass.replace('/ok', '/no') + http, frames)).length).toBeGreaterThan(1)
   })
   it('what drops a connection is the last that is said of it', async () => {
     const drop = 'drop tcp any any -> any any (content:"bad"; sid:8;)\n'

@@ -416,6 +416,17 @@ describe('what is wrong is told by file, line and what was expected', () => {
 })
 
 describe('makers of network cards', () => {
+  it('lines that cannot be read are told, the others serve', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'prads-'))
+    const bad = ['nobody', '02:00 ', '02:00:5/24 Short', '02:00:5E/25 Long', 'zz:00:00 No']
+    writeFileSync(join(directory, 'mac.sig'), ['# first', ...bad, '02:00:60 Good'].join('\n'))
+    const { vendors, problems } = loadSignatures(directory)
+    rmSync(directory, { recursive: true })
+    expect(vendors.vendor(0x020060000000)).toBe('Good')
+    expect(problems).toEqual(
+      bad.map((_, i) => `${join(directory, 'mac.sig')}:${i + 2}: expected ADDRESS[/BITS] VENDOR`),
+    )
+  })
   it('by whole octets and by bits', () => {
     const { vendors } = loadSignatures(signatures)
     expect(vendors.vendor(0x02005e123456)).toBe('Example')
