@@ -1,6 +1,7 @@
 import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
 import { type Filtering, idleUs, type Timeouts } from './config.ts'
+import type { News } from './events.ts'
 import { addressOf, endOf, portOf } from './keys.ts'
 import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
 
@@ -42,8 +43,8 @@ export interface Translation {
   readonly address: number
   readonly port: number
   readonly leaseUs: number
-  /** It is the first one with this remote end. */
-  readonly opened: boolean
+  /** What the packet has made of its session. */
+  readonly news: News | undefined
 }
 /** A port is needed first: that same one, if it can be had, or any. */
 export type Need = 'same' | 'any'
@@ -145,22 +146,33 @@ function outbound(s: HostState, ask: AskedOut): Answer {
     s.mappings[port] = mapping
     s.insides[end] = port
   }
-  const known = sessionOf(mapping, ask)
-  const session = known ?? open(mapping, ask)
-  if (!session) return 'refused'
-  const leaseUs = touch(s, mapping, session, ask, true)
   const [address, outside] = [addressOf(mapping.end), portOf(mapping.end)]
-  return { address, port: outside, leaseUs, opened: known === undefined }
+  return pass(s, mapping, ask, true, { address, port: outside }) ?? 'refused'
 }
 
 function inbound(s: HostState, end: number, ask: Asked): Inwards {
   const mapping = s.mappings[s.insides[end] ?? -1]
   if (!mapping || ask.nowUs >= mapping.untilUs) return 'unmapped'
   if (!isLetIn(mapping, ask)) return 'filtered'
-  const session = sessionOf(mapping, ask) ?? open(mapping, ask)
-  if (!session) return 'filtered'
-  const leaseUs = touch(s, mapping, session, ask, false)
-  return { address: 0, port: mapping.inside, leaseUs, opened: false }
+  return pass(s, mapping, ask, false, { address: 0, port: mapping.inside }) ?? 'filtered'
+}
+
+/** A packet of a session, known or new; undefined if there is no room for another. */
+function pass(
+  s: HostState,
+  mapping: Mapping,
+  ask: Asked,
+  out: boolean,
+  to: { readonly address: number; readonly port: number },
+): Translation | undefined {
+  const known = sessionOf(mapping, ask)
+  const before = known?.stage
+  const session = known ?? open(mapping, ask)
+  if (!session) return undefined
+  const leaseUs = touch(s, mapping, session, ask, out)
+  const [was, is] = [before !== undefined && !isClosed(before), !isClosed(session.stage)]
+  const news = was === is ? undefined : is ? 'new' : 'closed'
+  return { ...to, leaseUs, news }
 }
 
 function alive(mapping: Mapping | undefined, ask: Asked): Mapping | undefined {

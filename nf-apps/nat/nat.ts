@@ -11,11 +11,10 @@ import {
   NET_IPV4,
   type Packet,
   PROTO_ICMP,
-  PROTO_TCP,
-  PROTO_UDP,
   TCP_SYN,
 } from '../packet/index.ts'
 import { isInside, natConfig, natOptions } from './config.ts'
+import { lineOf } from './events.ts'
 import { datagramOf, hold, laneOf } from './fragments.ts'
 import { translateError } from './icmp-error.ts'
 import { isTranslated } from './keys.ts'
@@ -102,8 +101,8 @@ function sent(run: Run, p: Packet, ends: Ends): Verdict {
 function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
   return andThen(translate(run, questionOf(p)), (t) => {
     if (typeof t === 'string') return dropped(run, t)
-    const { ends, leaseUs, opened } = t
-    if (opened) run.output.event(flowLine(p, opened))
+    const { ends, leaseUs, told } = t
+    for (const each of told) run.output.event(lineOf(each))
     const verdict = sent(run, p, ends)
     if (leaseUs === 0) return p.flags & TCP_SYN ? withoutLease(run, flow, verdict) : verdict
     const kept = run.state.ways.with(flow, (way) => {
@@ -115,19 +114,6 @@ function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
     })
     return andThen(kept, () => verdict)
   })
-}
-
-const PROTOCOLS: Record<number, string> = {
-  [PROTO_TCP]: 'tcp',
-  [PROTO_UDP]: 'udp',
-  [PROTO_ICMP]: 'icmp',
-}
-
-/** "new udp 10.0.0.7:5000 as 192.0.2.1:5000 to 198.51.100.1:53" */
-function flowLine(p: Packet, { address, port }: { address: number; port: number }): string {
-  const inner = `${p.src}:${p.srcPort || p.icmpId}`
-  const outer = `${Ip.v4(address)}:${port}`
-  return `new ${PROTOCOLS[p.ipProtocol]} ${inner} as ${outer} to ${p.dst}:${p.dstPort || p.icmpId}`
 }
 
 /** A new connection between the ends of a closed one: the host is to hear of it until it is open. */

@@ -1,6 +1,7 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { FlowKey, Ip, PROTO_ICMP } from '../packet/index.ts'
 import { isInside, type NatConfig, pairedIndex, rangeOf } from './config.ts'
+import type { Told } from './events.ts'
 import type { Answer, Asked, AskedOut, Need, Offer, Translation } from './host.ts'
 import { type Address, addressOf, endOf, portOf } from './keys.ts'
 import type { Taken } from './pool.ts'
@@ -18,8 +19,7 @@ export interface Question extends Ends {
 export interface Translated {
   readonly ends: Ends
   readonly leaseUs: number
-  /** The public end that a flow which opens by this packet gets. */
-  readonly opened?: { readonly address: number; readonly port: number }
+  readonly told: readonly Told[]
 }
 
 /** Rounds of asking hosts for ports; each asks others, or waits for those that another packet asks. */
@@ -39,13 +39,30 @@ export function translate(run: Run, q: Question): OrCause<Translated> {
     if (typeof t === 'string') return t
     const out = { ...q, src: t.address, srcPort: t.port }
     if (q.protocol === PROTO_ICMP) out.dstPort = t.port
-    const opened = t.opened ? { opened: t } : {}
-    if (!incoming) return { ends: out, leaseUs: t.leaseUs, ...opened }
+    const told = toldOf(
+      t,
+      q,
+      endOf(q.src, q.srcPort),
+      endOf(t.address, t.port),
+      endOf(q.dst, q.dstPort),
+    )
+    if (!incoming) return { ends: out, leaseUs: t.leaseUs, told }
     return andThen(inwards(run, out), (back) => {
       if (typeof back === 'string') return back
-      return { ends: back.ends, leaseUs: Math.min(t.leaseUs, back.leaseUs), ...opened }
+      const leaseUs = Math.min(t.leaseUs, back.leaseUs)
+      return { ends: back.ends, leaseUs, told: [...told, ...back.told] }
     })
   })
+}
+
+function toldOf(
+  { news }: Translation,
+  { protocol }: Question,
+  inside: number,
+  end: number,
+  remote: number,
+): Told[] {
+  return news ? [{ news, protocol, inside, end, remote }] : []
 }
 
 export function asked(config: NatConfig, q: Question, remote: number, remotePort: number): Asked {
@@ -179,7 +196,14 @@ function inwards(run: Run, q: Question): OrCause<Translated> {
       if (typeof t === 'string') return t
       const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
       const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
-      return { ends, leaseUs: t.leaseUs }
+      const told = toldOf(
+        t,
+        q,
+        endOf(owner, t.port),
+        endOf(q.dst, q.dstPort),
+        endOf(q.src, q.srcPort),
+      )
+      return { ends, leaseUs: t.leaseUs, told }
     })
   })
 }

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { Lab } from './lab.ts'
 import {
   agreement,
-  type Flow,
+  compared,
   flowText,
   type Outcome,
   TCP_COUNTS,
@@ -29,6 +29,9 @@ const PEERS: Readonly<Record<string, string>> = {
   nc: 'netcat-openbsd',
   ping: 'iputils-ping',
 }
+
+/** Not installed by itself: Debian's package starts a service. */
+const ASKED_FOR: Readonly<Record<string, string>> = { sshd: 'openssh-server' }
 
 const folders = `${process.env.PATH}${delimiter}/usr/sbin${delimiter}/sbin`.split(delimiter)
 const isThere = (program: string) => folders.some((folder) => existsSync(`${folder}/${program}`))
@@ -70,8 +73,9 @@ function table(kernel: Outcome | undefined, ours: Outcome): void {
   console.log(ours.said.join('\n'))
 }
 
-function mappings(kernel: readonly Flow[], ours: readonly Flow[]): void {
-  const a = agreement(kernel, ours)
+/** Whether ours has every mapping and every close that the kernel's NAT has, and no end twice. */
+function mappings(kernel: Outcome, ours: Outcome): boolean {
+  const a = agreement(kernel.flows, ours.flows)
   console.log(`\nmappings: conntrack -E tells ${a.kernel} new flows, ours ${a.ours}`)
   console.log(
     `  of fixed ends: ${a.both} by both, ${a.kernelOnly.length} by the kernel alone, ${a.oursOnly.length} by ours alone`,
@@ -81,6 +85,11 @@ function mappings(kernel: readonly Flow[], ours: readonly Flow[]): void {
   console.log(`  public ends that stand for two: kernel ${a.shared.kernel}, ours ${a.shared.ours}`)
   for (const flow of a.kernelOnly.slice(0, 10)) console.log(`  - ${flowText(flow)}`)
   for (const flow of a.oursOnly.slice(0, 10)) console.log(`  + ${flowText(flow)}`)
+  const c = compared(kernel.closed, ours.closed)
+  console.log(
+    `  closed connections of fixed ends: ${c.both} told by both, ${c.kernelOnly} by the kernel alone, ${c.oursOnly} by ours alone`,
+  )
+  return a.kernelOnly.length === 0 && a.shared.ours === 0 && c.kernelOnly === 0
 }
 
 /** Whether ours did all that the kernel did, and broke nothing. */
@@ -144,13 +153,14 @@ async function live(): Promise<boolean> {
     return true
   }
   install()
-  for (const program of missing())
-    console.log(`${program} is missing: what it would do is left out`)
+  for (const [program, from] of Object.entries({ ...PEERS, ...ASKED_FOR }))
+    if (!isThere(program))
+      console.log(`${program} (${from}) is missing: what it would do is left out`)
   const kernel = isThere('nft') ? await throughKernel(isThere) : undefined
   const ours = await throughOurs(isThere)
   table(kernel, ours)
-  if (kernel && isThere('conntrack')) mappings(kernel.flows, ours.flows)
-  return holds(kernel, ours)
+  const same = kernel === undefined || !isThere('conntrack') || mappings(kernel, ours)
+  return holds(kernel, ours) && same
 }
 
 /** Packets per second of both; it judges nothing. */

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -26,6 +26,8 @@ export interface Outcome {
   readonly broken: readonly string[]
   readonly tcp: Readonly<Record<(typeof TCP_COUNTS)[number], number>>
   readonly flows: readonly Flow[]
+  /** TCP flows whose close the NAT has told. */
+  readonly closed: readonly Flow[]
   /** What the NAT itself said at the end. */
   readonly said: readonly string[]
 }
@@ -36,6 +38,9 @@ const SECONDS = 20
 const EVERY = 5
 const DOWNLOADS = 200
 const FIRST_PORT = 30_000
+/** sshd runs by its whole path alone. */
+const SSHD = '/usr/sbin/sshd'
+const SSH_PORT = '2222'
 
 /** A program's output once it has ended. */
 export function ended(child: ChildProcess): Promise<{ code: number | null; text: string }> {
@@ -76,18 +81,24 @@ export function masquerade(lab: Lab): void {
 
 export async function throughKernel(isThere: IsThere): Promise<Outcome> {
   const lab = new Lab()
+  const folder = mkdtempSync(join(tmpdir(), 'rehome-nat-'))
   try {
     masquerade(lab)
-    const watch = isThere('conntrack')
-      ? lab.start('between', 'conntrack', '-E', '-e', 'NEW')
-      : undefined
+    const events = join(folder, 'events')
+    // To a file, and with room: it loses events while its reader starts 200 programs at once.
+    const command = `exec conntrack -E -e NEW,UPDATES --buffer-size ${2 ** 25} > ${events}`
+    const watch = isThere('conntrack') ? lab.start('between', 'sh', '-c', command) : undefined
     const told = watch && ended(watch)
     const result = await traffic(lab, isThere)
     watch?.kill('SIGINT')
-    const flows = ((await told)?.text ?? '').split('\n').flatMap(conntrackFlow)
-    return { ...result, flows, said: [] }
+    await told
+    const lines = watch ? readFileSync(events, 'utf8').split('\n') : []
+    const flows = lines.filter((line) => line.includes('[NEW]')).flatMap(conntrackFlow)
+    const closed = lines.filter((line) => /\b(TIME_WAIT|CLOSE) /.test(line)).flatMap(conntrackFlow)
+    return { ...result, flows, closed, said: [] }
   } finally {
     lab.remove()
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
@@ -107,8 +118,10 @@ export async function throughOurs(isThere: IsThere): Promise<Outcome> {
     const { code, text } = await end
     const said = text.trimEnd().split('\n').slice(-24)
     if (code !== 0) said.push(`rehome run ended with ${code}`)
-    const flows = readFileSync(events, 'utf8').split('\n').flatMap(ourFlow)
-    return { ...result, flows, said }
+    const lines = readFileSync(events, 'utf8').split('\n')
+    const flows = lines.flatMap((line) => ourFlow(line, 'new'))
+    const closed = lines.flatMap((line) => ourFlow(line, 'closed'))
+    return { ...result, flows, closed, said }
   } finally {
     lab.remove()
     rmSync(folder, { recursive: true, force: true })
@@ -161,17 +174,57 @@ const iperf: Kind = async (lab) => {
   return sumOf([code === 0 && !told.error ? undefined : `iperf3: ${told.error ?? code}`])
 }
 
+const LINES = SECONDS * 4
+const typedLines = Array.from({ length: LINES }, (_, i) => `line ${i}\n`).join('')
+
 /** Lines through nc, some each second, as of somebody who types. */
 const typed: Kind = async (lab) => {
   const server = lab.start('server', 'nc', '-N', '-l', SERVER, '9000')
   const heard = ended(server)
   await new Promise((resolve) => setTimeout(resolve, 300))
-  const lines = SECONDS * 4
-  const loop = `i=0; while [ $i -lt ${lines} ]; do echo line $i; sleep 0.2; i=$((i+1)); done`
+  const loop = `i=0; while [ $i -lt ${LINES} ]; do echo line $i; sleep 0.2; i=$((i+1)); done`
   await client(lab, 'sh', '-c', `{ ${loop}; } | nc -N -p 29001 ${SERVER} 9000`)
   const { text } = await heard
-  const expected = Array.from({ length: lines }, (_, i) => `line ${i}\n`).join('')
-  return sumOf([text === expected ? undefined : `nc: ${text.length} of ${expected.length} bytes`])
+  const fine = text === typedLines
+  return sumOf([fine ? undefined : `nc: ${text.length} of ${typedLines.length} bytes`])
+}
+
+/** Lines typed to a program at the other end of ssh, which says them again. Keys and all else of sshd are of this run. */
+const ssh: Kind = async (lab) => {
+  const folder = mkdtempSync(join(tmpdir(), 'rehome-ssh-'))
+  try {
+    const [key, hostKey] = [join(folder, 'key'), join(folder, 'host')]
+    for (const path of [key, hostKey]) {
+      lab.run('client', 'ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', path)
+    }
+    mkdirSync('/run/sshd', { recursive: true }) // sshd wants it to be there
+    const sshd = ['StrictModes=no', 'UsePAM=no', 'PidFile=none', `AuthorizedKeysFile=${key}.pub`]
+    const where = ['-p', SSH_PORT, '-o', `ListenAddress=${SERVER}`, '-h', hostKey]
+    const options = (all: string[]) => all.flatMap((option) => ['-o', option])
+    const server = lab.start(
+      'server',
+      SSHD,
+      '-D',
+      '-e',
+      '-f',
+      '/dev/null',
+      ...where,
+      ...options(sshd),
+    )
+    await says(server, /listening/)
+    const trust = [
+      'BatchMode=yes',
+      'StrictHostKeyChecking=no',
+      `UserKnownHostsFile=${folder}/known`,
+    ]
+    const login = ['-F', 'none', '-i', key, '-p', SSH_PORT, ...options(trust), SERVER, 'cat']
+    const loop = `i=0; while [ $i -lt ${LINES} ]; do echo line $i; sleep 0.2; i=$((i+1)); done`
+    const { code, text } = await client(lab, 'sh', '-c', `{ ${loop}; } | ssh ${login.join(' ')}`)
+    const fine = code === 0 && text === typedLines
+    return sumOf([fine ? undefined : `ssh: ${code}, ${text.length} of ${typedLines.length} bytes`])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 const pings: Kind = async (lab) => {
@@ -220,6 +273,7 @@ const KINDS: readonly (readonly [string, string | undefined, Kind])[] = [
   ['curl, 200 downloads at once', 'curl', downloads],
   ['iperf3, TCP', 'iperf3', iperf],
   ['nc, lines typed', 'nc', typed],
+  ['ssh, lines typed', 'sshd', ssh],
   ['ping', 'ping', pings],
   ['the first hop tells of itself', 'ping', firstHop],
   ['TCP, bytes compared, downloads and echo', undefined, pieces],
@@ -227,7 +281,10 @@ const KINDS: readonly (readonly [string, string | undefined, Kind])[] = [
   ['single things (see lab-probes.ts)', undefined, probes],
 ]
 
-async function traffic(lab: Lab, isThere: IsThere): Promise<Omit<Outcome, 'flows' | 'said'>> {
+async function traffic(
+  lab: Lab,
+  isThere: IsThere,
+): Promise<Omit<Outcome, 'flows' | 'closed' | 'said'>> {
   const server = lab.start('server', process.execPath, peerProgram, 'server', SERVER)
   const port = (await says(server, /\d+\n/)).trim()
   const there = KINDS.filter(([, program]) => program === undefined || isThere(program))
@@ -249,9 +306,9 @@ async function traffic(lab: Lab, isThere: IsThere): Promise<Omit<Outcome, 'flows
 
 // ---- mappings ----
 
-/** A line of `conntrack -E`: the packet that opened the flow, then what its answer looks like. */
+/** A line of `conntrack -E`: the flow's first packet, then what its answer looks like. */
 function conntrackFlow(line: string): Flow[] {
-  const protocol = /\[NEW\]\s+(\w+)/.exec(line)?.[1]
+  const protocol = /\[(?:NEW|UPDATE)\]\s+(\w+)/.exec(line)?.[1]
   const all = (name: string) =>
     [...line.matchAll(new RegExp(`\\b${name}=(\\S+)`, 'g'))].map((m) => m[1])
   const [src, dst, id] = [all('src'), all('dst'), all('id')]
@@ -269,10 +326,10 @@ function conntrackFlow(line: string): Flow[] {
 }
 
 /** A line of ours: "7 new udp 10.0.0.7:5000 as 192.0.2.1:5000 to 198.51.100.1:53". */
-function ourFlow(line: string): Flow[] {
-  const m = /^\d+ new (\w+) (\S+) as (\S+) to (\S+)$/.exec(line)
-  if (!m) return []
-  const [, protocol = '', inside = '', outside = '', remote = ''] = m
+function ourFlow(line: string, news: string): Flow[] {
+  const m = /^\d+ (\w+) (\w+) (\S+) as (\S+) to (\S+)$/.exec(line)
+  if (m?.[1] !== news) return []
+  const [, , protocol = '', inside = '', outside = '', remote = ''] = m
   return [{ protocol, inside, outside, remote }]
 }
 
@@ -305,6 +362,15 @@ export function agreement(kernel: readonly Flow[], ours: readonly Flow[]) {
     preserved: { kernel: preserved(theirs.values()), ours: preserved(mine.values()) },
     shared: { kernel: sharedEnds(kernel), ours: sharedEnds(ours) },
   }
+}
+
+/** Flows of fixed ends in both, or in one alone. */
+export function compared(kernel: readonly Flow[], ours: readonly Flow[]) {
+  const ends = (flows: readonly Flow[]) =>
+    new Set(flows.filter(isFixed).map(({ protocol, inside }) => `${protocol} ${inside}`))
+  const [theirs, mine] = [ends(kernel), ends(ours)]
+  const both = [...theirs].filter((end) => mine.has(end)).length
+  return { both, kernelOnly: theirs.size - both, oursOnly: mine.size - both }
 }
 
 /** Public ends towards one remote end that stand for two inside ends, in so short a run that none is used again. */

@@ -167,6 +167,37 @@ describe('nat', () => {
     expect(alike).toBeGreaterThanOrEqual(0.99 * high)
   })
 
+  it('tells of sessions that open, close, and open anew', async () => {
+    const bench = new Bench({ filtering: 'any' })
+    const [inner, remote] = ['10.0.0.1:5000', '198.51.100.1:80']
+    const said = `tcp ${inner} as 192.0.2.1:5000 to ${remote}`
+    const steps: readonly [boolean, number, string | undefined][] = [
+      [true, TCP_SYN, `new ${said}`],
+      [false, TCP_SYN | TCP_ACK, undefined],
+      [true, TCP_ACK, undefined],
+      [true, TCP_FIN | TCP_ACK, undefined],
+      [false, TCP_FIN | TCP_ACK, `closed ${said}`],
+      [true, TCP_ACK, undefined],
+      [true, TCP_SYN, `new ${said}`],
+      [false, TCP_RST, `closed ${said}`],
+      [true, TCP_RST, undefined],
+    ]
+    for (const [out, flags, line] of steps) {
+      const before = bench.solo.events.length
+      await bench.one(out ? tcp(inner, remote, flags) : tcp(remote, '192.0.2.1:5000', flags))
+      expect(bench.solo.events.slice(before), String(flags)).toEqual(line ? [line] : [])
+    }
+    await bench.one(udp('10.0.0.2:7007', '198.51.100.1:53'))
+    await bench.one(udp('203.0.113.1:9', '192.0.2.1:7007'))
+    await bench.one(udp('203.0.113.1:9', '192.0.2.1:7007'))
+    await bench.one(ping('10.0.0.2', '198.51.100.1', 9))
+    expect(bench.solo.events.slice(4)).toEqual([
+      'new udp 10.0.0.2:7007 as 192.0.2.1:7007 to 198.51.100.1:53',
+      'new udp 10.0.0.2:7007 as 192.0.2.1:7007 to 203.0.113.1:9',
+      'new icmp 10.0.0.2:9 as 192.0.2.1:9 to 198.51.100.1:9',
+    ])
+  })
+
   it('keeps mappings consistent and exclusive, as seen from outside', async () => {
     const options = fc.record({
       filtering: fc.constantFrom('any', 'address', 'address-and-port'),
