@@ -1,11 +1,41 @@
 import { RehomeError } from '../../actors/index.ts'
-import type { OptionValues } from '../nf.ts'
+import type { NFOption, OptionValues } from '../nf.ts'
 import { Ip, type Packet, type Subnet, subnet } from '../packet/index.ts'
 import { Examination, tagOf } from './detect.ts'
 import type { Host } from './host-key.ts'
 import { type ReportKind, reportKind } from './report.ts'
 import { loadSignatures, type Signatures } from './signatures.ts'
 import { parseSwitches } from './switches.ts'
+
+/** What may be said of it on the command line. */
+export const options = {
+  signatures: {
+    type: 'string',
+    value: 'DIR',
+    help: 'signature files in the formats of prads (default: a small set of our own)',
+  },
+  switches: {
+    type: 'string',
+    value: 'LETTERS',
+    help: "what to look at, by prads's letters: FRMSAKUTIt, X clears; i, u: stacks by ICMP, UDP (default M)",
+  },
+  report: {
+    type: 'string',
+    value: 'KIND',
+    help: 'assets (default), connections, statistics, warnings (changed MACs) or json',
+  },
+  nets: {
+    type: 'string',
+    value: 'NET,NET…',
+    help: 'hosts of these networks alone, as 10.0.0.0/8,2001:db8::/32 (default: all)',
+  },
+  forget: {
+    type: 'string',
+    value: 'SECONDS',
+    help: 'connections silent for so long leave memory and reports, their hosts do not (default: never)',
+  },
+  'by-vlan': { type: 'boolean', help: 'one address in two VLANs is two hosts' },
+} as const satisfies Readonly<Record<string, NFOption>>
 
 /** What an instance has besides its actors; none of it changes with the packets. */
 export class Environment {

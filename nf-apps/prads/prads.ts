@@ -1,8 +1,9 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { defineNF, forward, notUsed, type Verdict } from '../nf.ts'
 import { type Ip, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
-import { type FlowState, flagsOf, secondsOf, tagOf } from './detect.ts'
-import { Environment } from './environment.ts'
+import { type FlowState, secondsOf, tagOf } from './detect.ts'
+import { Environment, options } from './environment.ts'
+import { begin, count } from './flow-count.ts'
 import * as lanes from './lanes.ts'
 import { reports } from './report.ts'
 import {
@@ -43,34 +44,7 @@ import { LOOK_ARP } from './switches.ts'
 export const prads = defineNF('prads', {
   summary:
     'Passive asset detection: hosts, their systems, services and clients, as prads logs them',
-  options: {
-    signatures: {
-      type: 'string',
-      value: 'DIR',
-      help: 'signature files in the formats of prads (default: a small set of our own)',
-    },
-    switches: {
-      type: 'string',
-      value: 'LETTERS',
-      help: "what to look at, by prads's letters: FRMSAKUTIt, X clears; i, u: stacks by ICMP, UDP (default M)",
-    },
-    report: {
-      type: 'string',
-      value: 'KIND',
-      help: 'assets (default), connections, statistics, warnings (changed MACs) or json',
-    },
-    nets: {
-      type: 'string',
-      value: 'NET,NET…',
-      help: 'hosts of these networks alone, as 10.0.0.0/8,2001:db8::/32 (default: all)',
-    },
-    forget: {
-      type: 'string',
-      value: 'SECONDS',
-      help: 'connections silent for so long leave memory and reports, their hosts do not (default: never)',
-    },
-    'by-vlan': { type: 'boolean', help: 'one address in two VLANs is two hosts' },
-  },
+  options,
   state: pradsActors,
   setup: (options) => new Environment(options),
 
@@ -132,16 +106,6 @@ function connection(
   })
 }
 
-function begin(p: Packet, flow: FlowState, side: number, opaque: boolean): void {
-  flow.firstIndex = p.index
-  flow.started = secondsOf(p)
-  flow.startSide = side
-  flow.startBytes = bytesOf(p)
-  flow.startFlags = flagsOf(p)
-  flow.client = side
-  flow.opaque = opaque
-}
-
 /** One packet in its connection's turn: count it, look at it, tell its sender's asset what is new. */
 function step(
   p: Packet,
@@ -161,29 +125,6 @@ function step(
   const found = flow.opaque ? undefined : env.examination.examine(p, flow, side, role)
   if (!told || found) tell(p, p.src, found ?? [], state, env)
   return forward
-}
-
-/** Counts a packet for its side; whether the side's asset has been told of this second. */
-function count(p: Packet, flow: FlowState, side: number, now: number): boolean {
-  if (side === LOW) {
-    const told = flow.lowPackets > 0 && flow.lowTold === now
-    flow.lowPackets++
-    flow.lowBytes += bytesOf(p)
-    flow.lowFlags |= flagsOf(p)
-    flow.lowTold = now
-    return told
-  }
-  const told = flow.highPackets > 0 && flow.highTold === now
-  flow.highPackets++
-  flow.highBytes += bytesOf(p)
-  flow.highFlags |= flagsOf(p)
-  flow.highTold = now
-  return told
-}
-
-/** What is in the IP packet behind its first header, in the 16 bits that real prads has for it. */
-function bytesOf(p: Packet): number {
-  return (p.totalLength - (p.kind === NET_IPV4 ? p.headerLength : 40)) & 0xffff
 }
 
 /** A reply to an ARP request, or one that nobody asked for, says which address a host has. */
