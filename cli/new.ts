@@ -31,9 +31,29 @@ const home = fileURLToPath(new URL('../..', import.meta.url))
 
 const isCheckout = existsSync(join(home, 'index.ts'))
 
-/** From a checkout the project takes it as it stands there, from anywhere else the version that runs. */
+/**
+ * From a checkout the project takes it as it stands there; where it was installed from a file, from the same file, as no
+ * registry need have it; from anywhere else the version that runs.
+ */
 function dependency(dir: string, version: string): string {
-  return isCheckout ? `file:${relative(dir, home)}` : `^${version}`
+  if (isCheckout) return `file:${relative(dir, home)}`
+  const file = installedFrom()
+  return file === undefined ? `^${version}` : `file:${relative(dir, file)}`
+}
+
+/** The file that npm has installed this package from, as its own list of what it has installed says. */
+function installedFrom(): string | undefined {
+  const modules = join(home, '..')
+  const list = join(modules, '.package-lock.json')
+  if (!existsSync(list)) return undefined
+  const { packages } = JSON.parse(readFileSync(list, 'utf8')) as Installed
+  const from = packages?.['node_modules/rehome-nf']?.resolved ?? ''
+  const file = from.startsWith('file:') ? resolve(modules, '..', from.slice(5)) : undefined
+  return file !== undefined && existsSync(file) ? file : undefined
+}
+
+interface Installed {
+  readonly packages?: Readonly<Record<string, { readonly resolved?: string }>>
 }
 
 interface Manifest {

@@ -84,9 +84,22 @@ describe.runIf(isReady)('the package', () => {
   })
 
   it('holds nothing else: no sources, no tests but the kit', () => {
-    const kinds = /^(package\.json|[A-Z]+\.md|LICENSE|samples\/.*|dist\/.*\.(js|d\.ts|js\.map))$/
+    const kinds = /^(package\.json|.*\.md|LICENSE|samples\/.*|dist\/.*\.(js|d\.ts|js\.map))$/
     expect(packed.filter((name) => !kinds.test(name))).toEqual([])
     expect(packed.filter((name) => /^dist\/test\/(?!kit\/)|\.test\./.test(name))).toEqual([])
+  })
+
+  it('holds what its pages link to', () => {
+    const present = new Set(packed)
+    const dead = packed
+      .filter((name) => name.endsWith('.md'))
+      .flatMap((name) => {
+        const links = [...textOf(name).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)]
+        const to = links.map(([, link]) => path.posix.join(path.posix.dirname(name), link ?? ''))
+        return to.filter((link) => !present.has(link)).map((link) => `${name}: ${link}`)
+      })
+    expect(dead).toEqual([])
+    expect(packed).toEqual(expect.arrayContaining(['docs/tutorial.md', 'docs/api.md']))
   })
 
   it('imports only what it holds or depends on', () => {
@@ -127,11 +140,28 @@ describe.runIf(isReady)('the package', () => {
     }
   })
 
+  const command = path.join(project, 'node_modules', '.bin', 'rehome')
   it('brings the command', async () => {
-    expect(await run(project, path.join('node_modules', '.bin', 'rehome'), 'nfs')).toMatch(
-      /\bprads\b/,
-    )
+    expect(await run(project, command, 'nfs')).toMatch(/\bprads\b/)
   })
+
+  it('begins an NF that runs, and whose types and test fit', async () => {
+    expect(await run(project, command, 'new', 'my-nf')).toContain('my-nf/my-nf.ts is your NF')
+    const own = path.join(project, 'my-nf')
+    const { dependencies } = JSON.parse(fs.readFileSync(path.join(own, 'package.json'), 'utf8'))
+    // From the very file, where npm knows of it; put there by hand, from a registry.
+    const from = String(dependencies[manifest.name])
+    if (from.startsWith('file:')) {
+      expect(fs.existsSync(path.resolve(own, from.slice('file:'.length)))).toBe(true)
+    } else expect(from).toMatch(/^\^\d/)
+
+    const few = ['--synthetic', 'flows=20,packets=400', '--scale', '1,2', '--bus', 'memory']
+    const report = JSON.parse(await run(own, command, 'run', './my-nf.ts', ...few, '--json'))
+    expect(report).toMatchObject({ nf: 'my-nf', packets: 400, dropped: 0, errors: 0 })
+    await tsc(own)
+    const tsx = path.join(project, 'node_modules', 'tsx', 'dist', 'cli.mjs')
+    expect(await run(own, process.execPath, tsx, '--test', 'my-nf.test.ts')).toContain('pass 1')
+  }, 120_000)
 })
 
 /** Compiles a project with its dependencies' types; what is amiss inside theirs (nats) is not ours to mend. */
