@@ -9,7 +9,7 @@ import {
   placeOf,
 } from './rewrite.ts'
 import type { OrCause, Run } from './state.ts'
-import { asked, insideWord, ownerOf, type Question } from './translate.ts'
+import { asked, insideWord, NOBODY, ownerOf, type Question } from './translate.ts'
 
 /** How an ICMP error goes on: the ends of the packet that it quotes, and its own addresses. */
 export interface ErrorTranslated {
@@ -65,6 +65,7 @@ function quotedQuestion(p: Packet): Question | undefined {
     flags: 0,
     isRequest: false,
     nowUs: p.clockUs,
+    owner: NOBODY,
   }
 }
 
@@ -72,7 +73,7 @@ function quotedQuestion(p: Packet): Question | undefined {
 function senderOf(run: Run, q: Question): OrCause<Ends> {
   const { protocol, src, srcPort, dst, dstPort } = q
   return andThen(ownerOf(run, protocol, src, srcPort), (owner) => {
-    if (owner === 0) return 'unmapped'
+    if (owner === NOBODY) return 'unmapped'
     const host = run.state.hosts.at({ protocol, address: owner })
     const ask = asked(run.config, q, dst, dstPort)
     return andThen(host.insideOf(endOf(src, srcPort), ask), (port) => {

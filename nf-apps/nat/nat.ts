@@ -3,7 +3,7 @@ import { andThen } from '../../actors/index.ts'
 import { defineNF, drop, forward, type Verdict } from '../nf.ts'
 import {
   FINE,
-  type FlowKey,
+  FlowKey,
   flowOf,
   Ip,
   isIcmpError,
@@ -21,7 +21,7 @@ import { isTranslated } from './keys.ts'
 import { type Ends, frameOf, placeOf, rewrite, rewriteError } from './rewrite.ts'
 import { changesState } from './session.ts'
 import { natActors, type Run } from './state.ts'
-import { type Question, translate } from './translate.ts'
+import { NOBODY, type Question, type Translated, translate } from './translate.ts'
 import { type Cause, causes } from './way.ts'
 
 /*
@@ -39,9 +39,9 @@ import { type Cause, causes } from './way.ts'
  * One packet: 10.0.0.7:5000 sends its first datagram to 198.51.100.1:53. There is no way for this flow. Host
  * 10.0.0.7 has no mapping of port 5000 and no such port. The pool of 192.0.2.1 finds 5000 free and gives out the block
  * of 4992 to 5055; the host maps 5000 to 192.0.2.1:5000, open to 198.51.100.1 for 300 s and a lease of 30 s. The datagram is
- * sent on from there, its checksums mended by the difference. (Had the port to be another, it would be one whose answers are
- * steered to this instance.) The next ones follow the way. The answer to
- * 192.0.2.1:5000 finds none, asks the pool whose the port is, and its host, which lets it in to 10.0.0.7:5000.
+ * sent on from there, its checksums mended by the difference. The next ones follow the way. The answer to 192.0.2.1:5000
+ * asks the pool whose the port is, and its host, which lets it in to 10.0.0.7:5000. Where answers come to this instance too, and a
+ * port that is not preserved is chosen so that they do, a way is laid for them that tells the host: they need not ask the pool.
  */
 export const nat = defineNF('nat', {
   summary: 'lets inside hosts share public addresses (RFC 4787, 5382, 5508)',
@@ -59,12 +59,15 @@ export const nat = defineNF('nat', {
     if (isIcmpError(p)) return onIcmpError(run, p)
     if (p.ipProtocol === PROTO_ICMP && !isIcmpQuery(p)) return dropped(run, 'protocol')
     const flow = flowOf(p)
-    if (changesState(p.flags)) return ask(run, p, flow)
+    const mustAsk = changesState(p.flags)
+    if (mustAsk && !config.isPublic.has(p.dst.d)) return ask(run, p, flow, NOBODY)
     const followed = state.ways.ifPresent(flow, (way) => {
-      if (!way || p.clockUs >= way.untilUs) return undefined
-      return sent(run, p, way)
+      if (!way) return { owner: NOBODY }
+      return mustAsk || p.clockUs >= way.untilUs ? { owner: way.dst } : sent(run, p, way)
     })
-    return andThen(followed, (verdict) => verdict ?? ask(run, p, flow))
+    return andThen(followed, (verdict) =>
+      typeof verdict === 'object' ? ask(run, p, flow, verdict.owner) : verdict,
+    )
   },
   async result({ tally }) {
     const t = await tally.lookup('only')
@@ -98,33 +101,58 @@ function sent(run: Run, p: Packet, ends: Ends): Verdict {
 }
 
 /** Asks the host, and keeps its lease where there is one. */
-function ask(run: Run, p: Packet, flow: FlowKey): MaybePromise<Verdict> {
-  return andThen(translate(run, questionOf(p)), (t) => {
+function ask(run: Run, p: Packet, flow: FlowKey, owner: number): MaybePromise<Verdict> {
+  const q = questionOf(p, owner)
+  return andThen(translate(run, q), (t) => {
     if (typeof t === 'string') return dropped(run, t)
-    const { ends, leaseUs, told } = t
-    for (const each of told) run.output.event(lineOf(each))
-    const verdict = sent(run, p, ends)
-    if (leaseUs === 0) return p.flags & TCP_SYN ? withoutLease(run, flow, verdict) : verdict
-    const kept = run.state.ways.with(flow, (way) => {
-      way.src = ends.src
-      way.dst = ends.dst
-      way.srcPort = ends.srcPort
-      way.dstPort = ends.dstPort
-      way.untilUs = leaseUs
-    })
-    return andThen(kept, () => verdict)
+    for (const each of t.told) run.output.event(lineOf(each))
+    const verdict = sent(run, p, t.ends)
+    return andThen(keep(run, p, flow, t), () => andThen(expectBack(run, q, t), () => verdict))
   })
 }
 
-/** A new connection between the ends of a closed one: the host is to hear of it until it is open. */
-function withoutLease(run: Run, flow: FlowKey, verdict: Verdict): MaybePromise<Verdict> {
-  const ended = run.state.ways.ifPresent(flow, (way) => {
-    if (way) way.untilUs = 0
+function keep(run: Run, p: Packet, flow: FlowKey, t: Translated): MaybePromise<void> {
+  const { ways } = run.state
+  if (t.leaseUs > 0) return ways.with(flow, (way) => lay(way, t.ends, t.leaseUs))
+  if (!(p.flags & TCP_SYN)) return
+  // A new connection between the ends of a closed one: the host is to hear of it until it is open.
+  return ways.ifPresent(flow, (way) => {
+    if (way) way.untilUs = Math.min(way.untilUs, p.clockUs)
   })
-  return andThen(ended, () => verdict)
 }
 
-function questionOf(p: Packet): Question {
+/**
+ * Where a new flow's answers come here too, their way is laid without a lease: it tells whom to ask, which spares asking
+ * the pool. The host has the last word as ever.
+ */
+function expectBack(run: Run, q: Question, { ends, told }: Translated): MaybePromise<void> {
+  if (told[0]?.news !== 'new' || run.config.isPublic.has(q.dst)) return
+  const back = new FlowKey()
+  back.src.set(0, 0, 0xffff, ends.dst)
+  back.dst.set(0, 0, 0xffff, ends.src)
+  back.srcPort = ends.dstPort
+  back.dstPort = ends.srcPort
+  back.protocol = q.protocol
+  if (!run.output.steersAlike(back)) return
+  const reverse = { src: q.dst, srcPort: q.dstPort, dst: q.src, dstPort: q.srcPort }
+  return run.state.ways.with(back, (way, created) => {
+    if (created) lay(way, reverse, q.nowUs)
+  })
+}
+
+function lay(
+  way: { -readonly [N in keyof Ends]: number } & { untilUs: number },
+  ends: Ends,
+  untilUs: number,
+): void {
+  way.src = ends.src
+  way.dst = ends.dst
+  way.srcPort = ends.srcPort
+  way.dstPort = ends.dstPort
+  way.untilUs = untilUs
+}
+
+function questionOf(p: Packet, owner: number): Question {
   const id = p.icmpId
   const type = p.icmpType
   return {
@@ -136,6 +164,7 @@ function questionOf(p: Packet): Question {
     flags: p.flags,
     isRequest: type === 8 || type === 13 || type === 15 || type === 17,
     nowUs: p.clockUs,
+    owner,
   }
 }
 
@@ -165,7 +194,7 @@ function onFragment(run: Run, p: Packet): MaybePromise<Verdict> {
 
 function onFirstFragment(run: Run, p: Packet): MaybePromise<Verdict> {
   const shows = p.l4Offset >= 0 && (p.ipProtocol !== PROTO_ICMP || isIcmpQuery(p))
-  const question = questionOf(p)
+  const question = questionOf(p, NOBODY)
   return andThen(shows ? translate(run, question) : 'protocol', (t) =>
     run.state.fragments.with(laneOf(p.hash), ({ datagrams }) => {
       const datagram = datagramOf(datagrams, p)

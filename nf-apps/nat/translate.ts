@@ -14,6 +14,8 @@ export interface Question extends Ends {
   readonly flags: number
   /** ICMP that asks, not answers. */
   readonly isRequest: boolean
+  /** The inside host that its public destination stood for, or NOBODY. */
+  readonly owner: number
   readonly nowUs: number
 }
 export interface Translated {
@@ -21,6 +23,9 @@ export interface Translated {
   readonly leaseUs: number
   readonly told: readonly Told[]
 }
+
+/** No inside host has this address. */
+export const NOBODY = 0
 
 /** Rounds of asking hosts for ports; each asks others, or waits for those that another packet asks. */
 const ROUNDS_MAX = 4096
@@ -187,28 +192,28 @@ async function inquire(run: Run, at: Address, { inquiries }: Taken, nowUs: numbe
 function inwards(run: Run, q: Question): OrCause<Translated> {
   // Whoever pings a public address means the NAT itself, whatever the identifier.
   if (q.protocol === PROTO_ICMP && q.isRequest) return 'unmapped'
-  const { config, state } = run
-  const ask = asked(config, q, q.src, q.srcPort)
-  return andThen(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) => {
-    if (owner === 0) return 'unmapped'
-    const host = state.hosts.at({ protocol: q.protocol, address: owner })
-    return andThen(host.inbound(endOf(q.dst, q.dstPort), ask), (t) => {
-      if (typeof t === 'string') return t
-      const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
-      const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
-      const told = toldOf(
-        t,
-        q,
-        endOf(owner, t.port),
-        endOf(q.dst, q.dstPort),
-        endOf(q.src, q.srcPort),
-      )
-      return { ends, leaseUs: t.leaseUs, told }
-    })
+  return andThen(inwardsTo(run, q, q.owner), (t) => {
+    if (t !== 'unmapped') return t
+    // It has given the port back, or nobody was known. A host maps a port only while it is its own, so there was no wrong answer.
+    return andThen(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) => inwardsTo(run, q, owner))
   })
 }
 
-/** The inside host that a public port belongs to, 0 for nobody. */
+function inwardsTo(run: Run, q: Question, owner: number): OrCause<Translated> {
+  if (owner === NOBODY) return 'unmapped'
+  const host = run.state.hosts.at({ protocol: q.protocol, address: owner })
+  const end = endOf(q.dst, q.dstPort)
+  const ask = asked(run.config, q, q.src, q.srcPort)
+  return andThen(host.inbound(end, ask), (t) => {
+    if (typeof t === 'string') return t
+    const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
+    const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
+    const told = toldOf(t, q, endOf(owner, t.port), end, endOf(q.src, q.srcPort))
+    return { ends, leaseUs: t.leaseUs, told }
+  })
+}
+
+/** The inside host that a public port belongs to. */
 export function ownerOf(run: Run, protocol: number, address: number, port: number) {
   return run.state.pools.at({ protocol, address }).ownerOf(port)
 }

@@ -134,7 +134,7 @@ class NatCluster {
     this.cluster.until(() => left-- <= 0 || this.cluster.settled, 'time passes')
   }
 
-  /** Brings it to so many instances, and waits until no slot's packets are still to flip. */
+  /** Brings it to so many instances, and waits until all is as it is to stay. */
   scaleTo(count: number): void {
     const { cluster } = this
     while (cluster.active.length < count) {
@@ -143,12 +143,19 @@ class NatCluster {
       cluster.until(() => cluster.active.length > now, 'one joins')
     }
     while (cluster.active.length > count) cluster.leave()
-    const { source } = cluster
-    const owners = () => new Set(source.member.view?.owner).size
-    cluster.until(
-      () => cluster.settled && owners() === count && source.steerer.settled,
-      'it settles',
-    )
+    cluster.until(() => cluster.settled && this.isSettled(count), 'it settles')
+  }
+
+  /** The last view is here: all have it, its slots are spread evenly, and their packets go by it. */
+  private isSettled(count: number): boolean {
+    const { source, active } = this.cluster
+    const { view } = source.member
+    if (!view || !source.steerer.settled) return false
+    const slots = new Map<number, number>()
+    for (const owner of view.owner) slots.set(owner, (slots.get(owner) ?? 0) + 1)
+    const even = Math.max(...slots.values()) - Math.min(...slots.values()) <= 1
+    const known = active.every((n) => n.entered?.body.member.view?.epoch === view.epoch)
+    return slots.size === count && even && known
   }
 
   scale(random: Random): void {
