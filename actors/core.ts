@@ -129,7 +129,11 @@ export class Core {
 
   /** Writes the key's words into the type's buffer; answers the hash that places it. */
   address(type: RuntimeType, key: unknown): number {
-    const hash = type.key.write(key, type.words)
+    return this.placed(type, type.key.write(key, type.words))
+  }
+
+  /** The hash that places a key, from the key's own. */
+  placed(type: RuntimeType, hash: number): number {
     return this.spread && !this.isWithPackets(type) ? mix(hash ^ SPREAD_SALT) : hash
   }
 

@@ -16,6 +16,16 @@ export interface KeyType<K> {
   read(words: Uint32Array, at: number): K
   text(key: K): string
   parse(text: string): K
+  /** Saves most look-ups the writing of their keys. */
+  readonly inPlace?: InPlace<K>
+}
+
+/** How a key is compared where it lies, for keys that come with their hash: a packet's, which steering has stamped. */
+export interface InPlace<K> {
+  /** What `write` would answer; -1: this key is to be written. */
+  hash(key: K): number
+  /** Whether `write` would have written the words from `at` on. Asked only if `hash` had an answer. */
+  is(key: K, words: Int32Array, at: number): boolean
 }
 
 /** The key of a type that has a single actor. */

@@ -383,11 +383,15 @@ export class Space {
     this.loans.timeOut(before)
   }
 
+  /** There are more actors than a processor's cache holds. */
+  get foresees(): boolean {
+    return this.core.types.some((type) => type.key.steered && type.table.isLarge)
+  }
   /** Packets of these steering hashes come next: what is keyed by their flows is looked at ahead of them. */
   foresee(hashes: Uint32Array, count: number): void {
     this.core.place(hashes, count)
     for (const type of this.core.types) {
-      if (type.key.steered) type.table.foresee(hashes, count)
+      if (type.key.steered && type.table.isLarge) type.table.foresee(hashes, count)
     }
   }
 

@@ -1,4 +1,5 @@
 import type { ByteReader, ByteWriter } from '../bus/index.ts'
+import type { InPlace } from './keys.ts'
 import {
   ACTIVATION,
   AFFAIR,
@@ -11,23 +12,22 @@ import {
   newPage,
   type Page,
 } from './layout.ts'
+import { type Row, RowIndex } from './row-index.ts'
 import { pack, unpack } from './values.ts'
+
+export type { Row } from './row-index.ts'
 
 /** In a free record's ENTRY, so that who still knows its row does not take it for one that says nothing. */
 const FREED = 0xffff_ffff
 
 /** Hashes that are foreseen at a time, at most. */
 const FORESEEN_MAX = 64
-
-/** A record's number in its table. Records never move, so it stays good while the record is in use. */
-export type Row = number
+/** Bytes of records from which on looking ahead is worth it: half of a core's cache of the second level, as a rule. */
+const LARGE_BYTES = 2 ** 20
 
 /**
  * What an instance knows about the actors of one type: a record for each that has its home here, whose
  * directory entry is here, or with which something goes on.
- *
- * The index is cut into segments by the hash's top bits. A segment grows on its own, so no insertion ever
- * rehashes more than a 1/1024 of a large table, and a slot's actors lie in one segment.
  */
 export class ActorTable {
   readonly layout: Layout
@@ -45,13 +45,10 @@ export class ActorTable {
   private free: Row = -1
   private unused: Row = 0
 
-  /** Pairs of hash and row + 1 (0: empty), open addressing by the hash's low bits. */
-  private readonly segments: Int32Array[]
-  private readonly counts: Uint32Array
+  private readonly index: RowIndex
   private readonly foreseen = new Int32Array(FORESEEN_MAX)
   /** Of no meaning. */
   seen = 0
-  private readonly segmentShift: number
 
   constructor(layout: Layout, options: { slotBits: number; pageBits: number }) {
     this.layout = layout
@@ -61,26 +58,19 @@ export class ActorTable {
     this.keyWords = layout.keyWords
     this.isKey = layout.isKey
     this.plainCount = layout.plain.length
-    const segmentBits = Math.min(options.slotBits, 10)
-    // A shift by 32 is a shift by 0 in JavaScript, so there are always two segments at least.
-    this.segmentShift = 32 - Math.max(1, segmentBits)
-    const count = 1 << Math.max(1, segmentBits)
-    this.counts = new Uint32Array(count)
-    const empty = new Int32Array(2 * 4)
-    this.segments = new Array<Int32Array>(count).fill(empty)
-    this.emptySegment = empty
+    this.index = new RowIndex(options.slotBits)
   }
-  /** Shared by segments that nothing was ever put into. */
-  private readonly emptySegment: Int32Array
 
   find(hash: number, key: Uint32Array): Row {
-    const segment = this.segments[hash >>> this.segmentShift]!
-    const mask = (segment.length >> 1) - 1
+    const { index } = this
+    const top = hash >>> index.topShift
+    const entries = index.entries[top]!
+    const mask = (entries.length >> 1) - 1
     const wanted = hash | 0
-    for (let i = hash & mask; ; i = (i + 1) & mask) {
-      const row = segment[2 * i + 1]! - 1
+    for (let i = (hash >>> index.shifts[top]!) & mask; ; i = (i + 1) & mask) {
+      const row = entries[2 * i + 1]! - 1
       if (row < 0) return -1
-      if (segment[2 * i]! !== wanted) continue
+      if (entries[2 * i]! !== wanted) continue
       const words = this.pages[row >>> this.pageBits]!.u32
       if (this.isKey(words, (row & this.pageMask) * this.strideWords, key)) return row
     }
@@ -95,18 +85,42 @@ export class ActorTable {
 
   /** Aims at the key's record if it lies still (most packets' way); -1 if it does not, or there is none. */
   aimAtStill(cursor: Cursor, hash: number, key: Uint32Array): Row {
-    const segment = this.segments[hash >>> this.segmentShift]!
-    const mask = (segment.length >> 1) - 1
+    const { index } = this
+    const top = hash >>> index.topShift
+    const entries = index.entries[top]!
+    const mask = (entries.length >> 1) - 1
     const wanted = hash | 0
-    for (let i = hash & mask; ; i = (i + 1) & mask) {
-      const row = segment[2 * i + 1]! - 1
+    for (let i = (hash >>> index.shifts[top]!) & mask; ; i = (i + 1) & mask) {
+      const row = entries[2 * i + 1]! - 1
       if (row < 0) return -1
-      if (segment[2 * i]! !== wanted) continue
+      if (entries[2 * i]! !== wanted) continue
       const page = this.pages[row >>> this.pageBits]!
       const words = page.u32
       const record = row & this.pageMask
       const at = record * this.strideWords
       if (!this.isKey(words, at, key)) continue
+      if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return -1
+      cursor.aim(page, record)
+      return row
+    }
+  }
+
+  /** The same, by a key that is compared where it lies. */
+  aimInPlace<K>(cursor: Cursor, hash: number, key: K, inPlace: InPlace<K>): Row {
+    const { index } = this
+    const top = hash >>> index.topShift
+    const entries = index.entries[top]!
+    const mask = (entries.length >> 1) - 1
+    const wanted = hash | 0
+    for (let i = (hash >>> index.shifts[top]!) & mask; ; i = (i + 1) & mask) {
+      const row = entries[2 * i + 1]! - 1
+      if (row < 0) return -1
+      if (entries[2 * i]! !== wanted) continue
+      const page = this.pages[row >>> this.pageBits]!
+      const words = page.i32
+      const record = row & this.pageMask
+      const at = record * this.strideWords
+      if (!inPlace.is(key, words, at + HEADER_WORDS)) continue
       if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return -1
       cursor.aim(page, record)
       return row
@@ -119,11 +133,13 @@ export class ActorTable {
    */
   foresee(hashes: Uint32Array, hashCount: number): void {
     const count = Math.min(hashCount, FORESEEN_MAX)
-    const { foreseen, segments, pages, segmentShift, pageBits, pageMask, strideWords } = this
+    const { foreseen, pages, pageBits, pageMask, strideWords } = this
+    const { entries, shifts, topShift } = this.index
     for (let i = 0; i < count; i++) {
       const hash = hashes[i]!
-      const segment = segments[hash >>> segmentShift]!
-      foreseen[i] = segment[2 * (hash & ((segment.length >> 1) - 1)) + 1]!
+      const top = hash >>> topShift
+      const segment = entries[top]!
+      foreseen[i] = segment[2 * ((hash >>> shifts[top]!) & ((segment.length >> 1) - 1)) + 1]!
     }
     let seen = 0
     for (let i = 0; i < count; i++) {
@@ -147,7 +163,7 @@ export class ActorTable {
     words[at + HOME] = 0
     words[at + AFFAIR] = 0
     for (let i = 0; i < this.keyWords; i++) words[at + HEADER_WORDS + i] = key[i]!
-    this.link(hash, row)
+    this.index.add(hash, row)
     this.size++
     return row
   }
@@ -164,36 +180,9 @@ export class ActorTable {
     return this.unused++
   }
 
-  private link(hash: number, row: Row): void {
-    const s = hash >>> this.segmentShift
-    let segment = this.segments[s]!
-    if (segment === this.emptySegment || this.counts[s]! * 4 >= segment.length) {
-      segment = this.growSegment(s)
-    }
-    put(segment, hash, row)
-    this.counts[s]!++
-  }
-
-  private growSegment(s: number): Int32Array {
-    const old = this.segments[s]!
-    const size = old === this.emptySegment ? 8 : old.length * 2
-    const segment = new Int32Array(size)
-    for (let i = 0; i < old.length; i += 2) {
-      if (old[i + 1]! !== 0) put(segment, old[i]!, old[i + 1]! - 1)
-    }
-    this.segments[s] = segment
-    return segment
-  }
-
   /** Frees a record: nothing here refers to the actor any more. */
   delete(row: Row): void {
-    const hash = this.get(row, HASH)
-    const segment = this.segments[hash >>> this.segmentShift]!
-    const mask = (segment.length >> 1) - 1
-    let i = hash & mask
-    while (segment[2 * i + 1]! !== row + 1) i = (i + 1) & mask
-    unlink(segment, mask, i)
-    this.counts[hash >>> this.segmentShift]!--
+    this.index.delete(this.get(row, HASH), row)
     this.size--
     const page = this.pages[row >>> this.pageBits]!
     const at = (row & this.pageMask) * this.plainCount
@@ -258,15 +247,14 @@ export class ActorTable {
     }
   }
 
-  /** Rows in use of one slot. The segment may hold other slots too. */
+  /** Rows in use of one slot. */
   rowsOfSlot(slot: number, slotBits: number): Row[] {
-    const shift = 32 - slotBits
-    const rows: Row[] = []
-    const segment = this.segments[(slot << shift) >>> this.segmentShift]!
-    for (let i = 0; i < segment.length; i += 2) {
-      if (segment[i + 1]! !== 0 && segment[i]! >>> shift === slot) rows.push(segment[i + 1]! - 1)
-    }
-    return rows
+    return this.index.ofSlot(slot, slotBits)
+  }
+
+  /** Its records lie in memory that is far from the processor. */
+  get isLarge(): boolean {
+    return this.size * this.layout.stride * 8 > LARGE_BYTES
   }
 
   isFree(row: Row): boolean {
@@ -279,31 +267,6 @@ export class ActorTable {
   }
   /** Bytes of pages and index. */
   get bytes(): number {
-    const pages = this.pages.length * this.layout.stride * 8 * (1 << this.pageBits)
-    return this.segments.reduce(
-      (sum, s) => sum + (s === this.emptySegment ? 0 : s.byteLength),
-      pages,
-    )
+    return this.pages.length * this.layout.stride * 8 * (1 << this.pageBits) + this.index.bytes
   }
-}
-
-function put(segment: Int32Array, hash: number, row: Row): void {
-  const mask = (segment.length >> 1) - 1
-  let i = hash & mask
-  while (segment[2 * i + 1]! !== 0) i = (i + 1) & mask
-  segment[2 * i] = hash
-  segment[2 * i + 1] = row + 1
-}
-
-/** Empties place `i` and closes the gap, so that no tombstones slow later searches (Knuth 6.4, algorithm R). */
-function unlink(segment: Int32Array, mask: number, i: number): void {
-  let gap = i
-  for (let j = (i + 1) & mask; segment[2 * j + 1]! !== 0; j = (j + 1) & mask) {
-    const home = segment[2 * j]! & mask
-    if (((j - home) & mask) < ((j - gap) & mask)) continue
-    segment[2 * gap] = segment[2 * j]!
-    segment[2 * gap + 1] = segment[2 * j + 1]!
-    gap = j
-  }
-  segment[2 * gap + 1] = 0
 }

@@ -33,13 +33,29 @@ export class Turns {
   ): unknown {
     const { core } = this
     if (core.inTurn) throw nested(type)
+    const { inPlace } = type.key
+    if (inPlace !== undefined) {
+      const own = inPlace.hash(key)
+      if (own !== -1) {
+        const row = type.table.aimInPlace(type.cursor, core.placed(type, own), key, inPlace)
+        if (row >= 0) return this.overAimed(type, row, turn, mustExist, time)
+      }
+    }
     const hash = core.address(type, key)
     const row = type.table.aimAtStill(type.cursor, hash, type.words)
-    if (row >= 0) {
-      if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
-      return this.over(type, row, turn, mustExist, false, time)
-    }
+    if (row >= 0) return this.overAimed(type, row, turn, mustExist, time)
     return this.turnElsewhere(type, hash, turn, mustExist, time)
+  }
+
+  private overAimed(
+    type: RuntimeType,
+    row: Row,
+    turn: Waiter['turn'],
+    mustExist: boolean,
+    time: PacketTime,
+  ): unknown {
+    if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
+    return this.over(type, row, turn, mustExist, false, time)
   }
 
   private turnElsewhere(

@@ -81,6 +81,7 @@ export class SoloInstance<S extends StateMap, E> {
       pressed: () => space.pressed,
       receiverOf: () => SELF,
       isGone: () => false,
+      foresees: () => space.foresees,
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),
       wake: () => {},

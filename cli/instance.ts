@@ -97,6 +97,7 @@ export class Instance implements Part {
       pressed: () => space.pressed,
       receiverOf: (hash) => this.view?.ownerOf(slotOf(hash, settings.slotBits)) ?? 0,
       isGone: (no) => this.isGone(no),
+      foresees: () => space.foresees,
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),
       wake: () => member.wake(),

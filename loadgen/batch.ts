@@ -87,7 +87,7 @@ export function readPacket(r: ByteReader, packet: Packet): void {
   // Field by field: as arguments of `load` the doubles may become objects where the call is not inlined.
   packet.start = r.skip(view.getUint32(at + LENGTH_AT, LE))
   packet.end = r.pos
-  packet.bytes = bytes
+  if (packet.bytes !== bytes) packet.bytes = bytes // a store of what is new is told to the collector
   packet.linkType = view.getUint16(at + LINK_TYPE_AT, LE)
   packet.wireLength = view.getUint32(at + WIRE_LENGTH_AT, LE)
   packet.timeUs = view.getFloat64(at + TIME_AT, LE)

@@ -136,11 +136,10 @@ export class Intake {
     this.reading = batch
     this.verdicts = 0
     try {
-      for (; read < count; read++) {
-        if (read % HASHES === 0) {
-          this.o.foresee(this.hashes, peekHashes(r, this.hashes, Math.min(count - read, HASHES)))
-        }
-        this.take(batch, r)
+      while (read < count) {
+        const n = Math.min(count - read, HASHES)
+        if (this.o.foresees()) this.o.foresee(this.hashes, peekHashes(r, this.hashes, n))
+        for (const end = read + n; read < end; read++) this.take(batch, r)
       }
     } finally {
       this.reading = undefined
@@ -156,9 +155,10 @@ export class Intake {
   private take(batch: Batch, r: ByteReader): void {
     const { entry } = this
     readPacket(r, entry.packet)
-    entry.batch = batch
+    if (entry.batch !== batch) entry.batch = batch
     if (this.isHeldBack() || this.o.pressed()) this.backlog.push(this.detach())
-    else this.enter(entry)
+    else if (this.flips.size > 0 || this.suspendedCount > 0) this.enter(entry)
+    else this.start(entry)
   }
 
   /** Makes the current entry its packet's own; the next packet gets another. */
@@ -185,21 +185,27 @@ export class Intake {
   }
 
   private run(entry: Entry): void {
-    const { hash } = entry.packet
     if (this.suspendedCount > 0) {
-      const flow = this.suspended.get(hash)
+      const flow = this.suspended.get(entry.packet.hash)
       if (flow) {
         flow.behind.push(entry === this.entry ? this.detach() : entry)
         this.countUnsettled(entry, 1)
         return
       }
     }
+    this.start(entry)
+  }
+
+  private start(entry: Entry): void {
     const verdict = this.handle(entry)
     if (typeof verdict === 'number') {
       this.done(entry, verdict)
       if (entry !== this.entry) this.pool.push(entry)
-      return
-    }
+    } else this.await(entry, verdict)
+  }
+
+  private await(entry: Entry, verdict: Promise<number>): void {
+    const { hash } = entry.packet
     const kept = entry === this.entry ? this.detach() : entry
     this.countUnsettled(kept, 1)
     this.suspended.set(hash, { first: kept, behind: [] })
@@ -477,6 +483,8 @@ export interface IntakeOptions {
   readonly receiverOf: (hash: number) => MemberNo
   /** The member was in the view, and is not any more. */
   readonly isGone: (no: MemberNo) => boolean
+  /** Whether `foresee` is worth its time. */
+  readonly foresees: () => boolean
   /** Packets of these steering hashes come next. */
   readonly foresee: (hashes: Uint32Array, count: number) => void
   /** A slot's packets come here from now on, and the receiver before has ended its own. */

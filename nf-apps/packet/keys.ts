@@ -76,6 +76,37 @@ export const symmetricFlow: KeyType<FlowKey> = {
     out[9] = (key.vlan << 16) | protocol
     return p?.isStamped ? p.hash : orderedHash(low, high, ports, protocol)
   },
+  inPlace: {
+    hash(key) {
+      const p = key.unfilled
+      return p?.isStamped && isPlainV4(p) ? p.hash : -1
+    },
+    is: isPlainV4Key,
+  },
+}
+
+/** What `writePlainV4` would write, compared instead. */
+function isPlainV4Key(key: FlowKey, w: Int32Array, at: number): boolean {
+  const p = key.unfilled
+  if (p === undefined) return false
+  const { srcPort, dstPort } = p
+  let low = p.src.w3
+  let high = p.dst.w3
+  let ports = (srcPort << 16) | dstPort
+  if (!inOrderV4(low, high, srcPort, dstPort)) {
+    high = low
+    low = p.dst.w3
+    ports = (dstPort << 16) | srcPort
+  }
+  return (
+    w[at + 3] === low &&
+    w[at + 7] === high &&
+    w[at + 8] === ports &&
+    w[at + 9] === ((key.vlan << 16) | p.ipProtocol) &&
+    w[at + 2] === V4_MAPPED &&
+    w[at + 6] === V4_MAPPED &&
+    (w[at]! | w[at + 1]! | w[at + 4]! | w[at + 5]!) === 0
+  )
 }
 
 /** Most keys: straight from the packet, and the hash is the one that steering has stamped on it. */

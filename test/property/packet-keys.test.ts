@@ -80,6 +80,57 @@ describe('flow keys', () => {
   })
 })
 
+describe('keys that are compared where they lie', () => {
+  const port = fc.constantFrom(0, 1, 80)
+  const address = fc.constantFrom(0x0a000001, 0x0a000002, 0xff000001)
+  const frames = fc
+    .tuple(address, address, port, port, fc.constantFrom(1, 6, 17), fc.constantFrom(0, 0x2000))
+    .map(([src, dst, from, to, protocol, fragment]) => {
+      const bytes = new Uint8Array(14 + 40)
+      const view = new DataView(bytes.buffer)
+      view.setUint16(12, 0x0800)
+      view.setUint32(14, 0x45000028)
+      view.setUint16(20, fragment)
+      view.setUint16(22, 0x4000 + protocol)
+      view.setUint32(26, src)
+      view.setUint32(30, dst)
+      view.setUint16(34, from)
+      view.setUint16(36, to)
+      bytes[46] = 0x50
+      return bytes
+    })
+  const vlan = fc.constantFrom(0, 7)
+  const keyOf = (bytes: Uint8Array, vlan: number) => {
+    const p = new pk.Packet()
+    p.load(bytes, 0, bytes.length, pk.LINK_ETHERNET, bytes.length, 0, 0, 0, 0)
+    p.hash = pk.steeringHash(p)
+    p.isStamped = true
+    const key = pk.symmetricFlowOf(p)
+    key.vlan = vlan
+    return key
+  }
+
+  it('are those that would have been written, or say that they are to be written', () => {
+    const { inPlace } = pk.symmetricFlow
+    let compared = 0
+    fc.assert(
+      fc.property(frames, frames, vlan, vlan, (a, b, va, vb) => {
+        const [other, { words, hash }] = [keyOf(a, va), written(pk.symmetricFlow, keyOf(b, vb))]
+        const own = inPlace?.hash(other) ?? -1
+        if (own === -1) return
+        compared++
+        const is = inPlace?.is(other, new Int32Array(words.buffer), 0)
+        const wouldWrite = written(pk.symmetricFlow, other)
+        expect(own).toBe(wouldWrite.hash)
+        expect(is).toBe(String(wouldWrite.words) === String(words))
+        if (is) expect(own).toBe(hash)
+      }),
+      { numRuns: 2_000 },
+    )
+    expect(compared).toBeGreaterThan(100)
+  })
+})
+
 describe('addresses and subnets', () => {
   it('are ordered as their bytes', () => {
     const number = (x: Ip) => [x.a, x.b, x.c, x.d].reduce((n, w) => (n << 32n) | BigInt(w), 0n)
