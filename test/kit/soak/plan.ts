@@ -1,7 +1,7 @@
 import { Random } from '../../../loadgen/index.ts'
 
 /** What can go wrong under a soak; `scale` is no fault, and the most frequent. */
-export const faultKinds = [
+const faultKinds = [
   'scale',
   'cut',
   'cut all',
