@@ -157,8 +157,9 @@ export class Space {
     const held = this.held
     this.held = []
     for (const m of held) {
-      // What a dead one wanted is of no use any more.
-      if (!view.isGone(m.from)) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
+      // What a dead one wanted is of no use any more. But whom a leaver has sent elsewhere is to hear it, though it is gone.
+      const isOfUse = m.kind === Kind.REJECT || !view.isGone(m.from)
+      if (isOfUse) this.onMessage(m.from, m.kind, new ByteReader(m.payload), m.epoch)
     }
   }
 
