@@ -113,13 +113,16 @@ export class Operations {
     const left = [...this.open.values()]
     const packets = left.filter((doing) => doing.f === 'packet').length
     const bodies = cluster.nodes.flatMap((n) => (n.crashed ? [] : (n.entered?.body ?? [])))
-    const posts = bodies.reduce((n, b) => n + b.member.space.stats.untetherLost, 0)
+    const posts = left.filter((doing) => doing.f === 'post').length
+    // Whoever waits for an answer gets one.
+    if (packets + posts < left.length) return false
+    const lost = bodies.reduce((n, b) => n + b.member.space.stats.untetherLost, 0)
     // Also of those that have crashed since: their verdicts had gone out.
     const errors = cluster.nodes.reduce(
       (n, { entered }) => n + (entered?.body.intake.stats.errors ?? 0),
       0,
     )
-    if (left.length - packets > posts || packets > cluster.packetsLost + errors) return false
+    if (posts > lost || packets > cluster.packetsLost + errors) return false
     return bodies.every((b) => b.member.space.quiet)
   }
 
