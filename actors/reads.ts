@@ -30,15 +30,18 @@ interface Asker {
   readonly reject: (error: unknown) => void
   readonly since: number
 }
-/** A READ under way, shared by all who may take its answer. */
+/** A READ under way, or waiting for credit; shared by all who may take its answer. */
 interface Asked {
+  /** What is asked for: the cache's key, and the actor's words, since hashes may be equal. */
+  readonly what: string
+
   readonly type: RuntimeType
   readonly hash: number
   readonly words: Uint32Array
   readonly method: RuntimeMethod | undefined
   readonly args: readonly unknown[]
   readonly cacheKey: number | string
-  to: MemberNo
+  /** While it waits for credit: never yet, so that whoever comes meanwhile may take its answer. */
   sentAt: number
   order: number
   askers: Asker[]
@@ -50,8 +53,9 @@ interface Asked {
  * Reads: `stale` ones from a cache, `lookup` from wherever the home is. Neither creates or moves an actor.
  *
  * A value's age counts from when its READ was sent, so it is never older than it says. A reader never sees
- * values go back: one READ an actor and method is under way at a time (whoever cannot take its answer, because it was sent
- * too long ago, shares the next one), and what was asked for before the actor was last here is not used.
+ * values go back: one READ an actor and method is under way at a time, one that waits for credit included (whoever cannot
+ * take its answer, because it was sent too long ago, shares the next one), and what was asked for before the actor was last
+ * here is not used.
  *
  * READ goes to the slot owner, which passes it on to the home (READ-HOME); the home answers the reader straight. A
  * READ-HOME that misses goes back to the slot owner, never along former homes (rule 8).
@@ -65,8 +69,10 @@ export class Reads {
   private readonly cache: LRUCache<number | string, Cached>
   /** When an actor was last to be read here without a message: what was asked for before that may be older. */
   private readonly departures: LRUCache<number, number>
-  private readonly asked = new Map<number, Asked>()
-  private readonly byCacheKey = new Map<number | string, number>()
+  /** Each once, from when it is asked for until it has its answer. */
+  private readonly underway = new Map<string, Asked>()
+  /** Those that have been sent, by the number of their request. */
+  private readonly sent = new Map<number, Asked>()
   private stalled: Asked[] = []
   private order = 0
 
@@ -180,46 +186,44 @@ export class Reads {
     oldest: number,
   ): Promise<unknown> {
     const words = type.words.slice()
+    const what = `${cacheKey} ${words.join()}`
     return new Promise((resolve, reject) => {
       const asker = { resolve, reject, since: this.core.clock.now() }
-      const id = this.byCacheKey.get(cacheKey)
-      const under = id === undefined ? undefined : this.asked.get(id)
-      if (under && sameWords(under.words, words)) {
+      const under = this.underway.get(what)
+      if (under) {
         if (under.sentAt >= oldest) under.askers.push(asker)
         else under.late.push(asker)
         return
       }
-      const askers = [asker]
-      this.send({
-        type,
-        hash,
-        words,
-        method,
-        args,
+      const whom = { type, hash, words, method, args }
+      const asked: Asked = {
+        what,
+        ...whom,
         cacheKey,
-        to: 0,
         sentAt: 0,
         order: 0,
-        askers,
+        askers: [asker],
         late: [],
-      })
+      }
+      this.underway.set(what, asked)
+      this.send(asked)
     })
   }
 
   private send(asked: Asked): void {
     const { core } = this
-    asked.to = core.readsOf || core.owner(asked.hash)
-    if (core.out.creditLeft(asked.to) <= 0) {
+    const to = core.readsOf || core.owner(asked.hash)
+    if (core.out.creditLeft(to) <= 0) {
+      asked.sentAt = Number.POSITIVE_INFINITY
       this.stalled.push(asked)
       return
     }
     asked.sentAt = core.clock.now()
     asked.order = ++this.order
     const id = core.nextRequest()
-    this.asked.set(id, asked)
-    this.byCacheKey.set(asked.cacheKey, id)
+    this.sent.set(id, asked)
     const kind = core.readsOf === 0 ? Kind.READ : Kind.READ_HOME
-    const w = core.about(asked.to, kind, asked.type, asked.hash, asked.words)
+    const w = core.about(to, kind, asked.type, asked.hash, asked.words)
     w.u32(core.self)
     w.u32(id)
     w.u8(asked.method?.index ?? LOOKUP)
@@ -237,19 +241,25 @@ export class Reads {
   onValue(r: ByteReader): void {
     const id = r.u32()
     const what = r.u8()
-    const asked = this.asked.get(id)
+    const asked = this.sent.get(id)
     if (!asked) return // asked again elsewhere when its first home was thought gone
-    this.forget(id, asked)
+    const told = toldBy(asked, what, r)
+    this.sent.delete(id)
     if (asked.method && this.isOutrun(asked)) {
-      const all = { ...asked, askers: [...asked.askers, ...asked.late], late: [] }
-      if (!this.answerHere(all, asked.method)) this.send(all)
+      if (!this.answerHere(asked, asked.method)) this.askAgain(asked)
       return
     }
-    if (what === THROWN) {
-      const error = new RehomeError('handler', String(readValue(r)), { type: asked.type.name })
-      for (const asker of asked.askers) asker.reject(error)
-    } else this.answer(asked, this.valueOf(asked, what, r))
-    if (asked.late.length > 0) this.send({ ...asked, askers: asked.late, late: [] })
+    this.answer(asked, what, told)
+    asked.askers = []
+    if (asked.late.length > 0) this.askAgain(asked)
+    else this.underway.delete(asked.what)
+  }
+
+  /** The next READ of the same is for all who still wait. */
+  private askAgain(asked: Asked): void {
+    asked.askers.push(...asked.late)
+    asked.late = []
+    this.send(asked)
   }
 
   /** The actor has been here meanwhile: readers here may have seen newer values than this one (rule 22). */
@@ -262,11 +272,13 @@ export class Reads {
    * The actor is here: what it is now answers all who wait. What it was when the answer was written does not, not even if
    * it was written here: it may have lain in the queue of our own messages while turns ran and were read.
    */
-  private answerHere({ type, hash, args, askers }: Asked, method: RuntimeMethod): boolean {
-    const state = this.stateHere(type, hash)
+  private answerHere(asked: Asked, method: RuntimeMethod): boolean {
+    const state = this.stateHere(asked.type, asked.hash)
     if (!state) return false
+    this.underway.delete(asked.what)
+    const askers = [...asked.askers, ...asked.late]
     try {
-      const value = method.run(state, ...args)
+      const value = method.run(state, ...asked.args)
       for (const asker of askers) asker.resolve(value)
     } catch (error) {
       for (const asker of askers) asker.reject(error)
@@ -274,23 +286,16 @@ export class Reads {
     return true
   }
 
-  private forget(id: number, asked: Asked): void {
-    this.asked.delete(id)
-    if (this.byCacheKey.get(asked.cacheKey) === id) this.byCacheKey.delete(asked.cacheKey)
-  }
-
-  private valueOf(asked: Asked, what: number, r: ByteReader): unknown {
-    if (what === STATE) return asked.type.readSnapshot(r)
-    if (what === RESULT) return readValue(r)
-    return asked.method?.run(asked.type.fresh(), ...asked.args)
-  }
-
-  private answer(asked: Asked, value: unknown): void {
-    if (asked.method) {
-      const { words, sentAt, order } = asked
-      this.cache.set(asked.cacheKey, { words, value, sentAt, order })
+  private answer(asked: Asked, what: number, told: unknown): void {
+    const { type, method, args, words, sentAt, order, askers } = asked
+    try {
+      if (what === THROWN) throw new RehomeError('handler', String(told), { type: type.name })
+      const value = what === ABSENT ? method?.run(type.fresh(), ...args) : told
+      if (method) this.cache.set(asked.cacheKey, { words, value, sentAt, order })
+      for (const asker of askers) asker.resolve(value)
+    } catch (error) {
+      for (const asker of askers) asker.reject(error)
     }
-    for (const asker of asked.askers) asker.resolve(value)
   }
 
   // ---- the slot owner's and the home's side; the key is in `type.words` ----
@@ -386,7 +391,7 @@ export class Reads {
   // ---- time and loss ----
 
   timeOut(before: number): void {
-    for (const asked of this.asked.values()) {
+    for (const asked of this.underway.values()) {
       const tooLong = (asker: Asker) => {
         if (asker.since > before) return false
         asker.reject(new RehomeError('timeout', 'no answer in time', { type: asked.type.name }))
@@ -402,14 +407,13 @@ export class Reads {
    * was changed by a read, so all are simply asked again.
    */
   memberGone(): void {
-    for (const [id, asked] of [...this.asked]) {
-      this.forget(id, asked)
-      this.send({ ...asked, askers: [...asked.askers, ...asked.late], late: [] })
-    }
+    const sent = [...this.sent.values()]
+    this.sent.clear()
+    for (const asked of sent) this.askAgain(asked)
   }
 
   get idle(): boolean {
-    return this.asked.size === 0 && this.stalled.length === 0
+    return this.underway.size === 0
   }
 }
 
@@ -422,6 +426,12 @@ export function sayFound(core: Core, type: RuntimeType, row: Row, by: MemberNo, 
   for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
   type.table.encode(row, w)
   core.out.end()
+}
+
+/** What a VALUE carries. */
+function toldBy({ type }: Asked, what: number, r: ByteReader): unknown {
+  if (what === STATE) return type.readSnapshot(r)
+  return what === ABSENT ? undefined : readValue(r)
 }
 
 function sameWords(a: Uint32Array, b: Uint32Array): boolean {

@@ -6,7 +6,7 @@ const KEPT = {
   homes: ['tombs'],
   calls: ['stalled'],
   updates: ['dirty', 'outboxes'],
-  reads: ['asked', 'byCacheKey', 'stalled'],
+  reads: ['underway', 'sent', 'stalled'],
   collects: ['collections', 'walks'],
   directory: ['fetching', 'toFetch'],
   slots: ['waiting', 'pulls', 'due'],

@@ -11,7 +11,13 @@ import {
   replace,
 } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
-import { mergeNeighbours, outOfRoom, outOfRoomForOne, turnInTurn } from './scenarios.ts'
+import {
+  mergeNeighbours,
+  outOfRoom,
+  outOfRoomForOne,
+  readWhileStalled,
+  turnInTurn,
+} from './scenarios.ts'
 
 type Run = (type: ActorType, row: number, affair: Affair) => void
 
@@ -168,7 +174,20 @@ export const actorMutants: readonly MutantOf[] = [
     name: 'many-reads',
     rule: '22: one READ an actor and method at a time',
     race: 'the later of two is answered first, and the earlier one puts an older value in its place',
-    leaveOut: ({ reads }) => replace(part(reads, 'byCacheKey'), 'get', () => () => undefined),
+    leaveOut: ({ reads }) => replace(part(reads, 'underway'), 'get', () => () => undefined),
+  },
+  {
+    name: 'uncounted-while-stalled',
+    rule: '22: a READ that waits for credit counts as under way',
+    race: 'its actor is asked for again meanwhile: two READs are under way, and the later may be answered first',
+    scenario: readWhileStalled,
+    leaveOut: ({ reads }) => {
+      type Get = (what: string) => { sentAt: number } | undefined
+      replace(part(reads, 'underway'), 'get', (original: Get) => (what) => {
+        const asked = original(what)
+        return asked?.sentAt === Number.POSITIVE_INFINITY ? undefined : asked
+      })
+    },
   },
   {
     name: 'forget-departures',

@@ -1,10 +1,17 @@
-import { f64, multiWriter, numberKey, singleWriter, untether } from '../../../actors/index.ts'
+import {
+  f64,
+  multiWriter,
+  numberKey,
+  singleWriter,
+  stale,
+  untether,
+} from '../../../actors/index.ts'
 import { RehomeError } from '../../../bus/index.ts'
 import { Instance } from '../../../cli/index.ts'
 import { defineNF, forward } from '../../../nf-apps/index.ts'
 import { build } from '../../../nf-apps/packet/index.ts'
 import { type ClusterOptions, type SimCluster, type SimNode, simCluster } from './cluster.ts'
-import { type ActorType, insideOf, method, replace } from './inside.ts'
+import { type ActorType, insideOf, method, part, replace } from './inside.ts'
 import { noFaults } from './network.ts'
 import { Violation } from './oracle.ts'
 
@@ -14,7 +21,13 @@ import { Violation } from './oracle.ts'
  */
 export type Scenario = (onMember?: ClusterOptions['onMember']) => void
 
-const Box = singleWriter('box', { n: f64 })
+const Box = singleWriter(
+  'box',
+  { n: f64 },
+  {
+    get: stale((s) => s.n, { withinMs: 1000 }),
+  },
+)
 const Value = multiWriter(
   'value',
   { n: f64 },
@@ -42,7 +55,10 @@ const nf = defineNF('scenario', {
 })
 type Turn = (s: { n: number }) => unknown
 interface Reached {
-  readonly boxes: { with(key: number, turn: Turn): unknown }
+  readonly boxes: {
+    with(key: number, turn: Turn): unknown
+    at(key: number): { get(): number | Promise<number> }
+  }
   readonly values: {
     at(key: number): { bump(): unknown; add(x: number): void; times(x: number): void }
     lookup(key: number): unknown
@@ -254,18 +270,63 @@ export const newcomerUnseen: Scenario = (onMember) => {
   cluster.until(() => newcomer.entered !== undefined, 'one joins')
   const turn = outcomeOf(reach(newcomer).boxes.with(key, (s) => ++s.n))
   cluster.pass(50)
-  let lost = true
-  const [from, to] = [leaver.entered!.no, newcomer.entered!.no]
-  type Frame = (from: number, to: number) => number[]
-  replace(cluster.network, 'frame', (original: Frame) => (...way) => {
-    return lost && way[0] === from && way[1] === to ? [] : original(...way)
-  })
+  const found = loseFrames(cluster, leaver, newcomer)
   endTurn()
   cluster.pass(500)
-  lost = false
+  found()
   views.end()
   cluster.until(() => turn.ended !== '' && leaver.gone, 'the turn ends, and the leaver is gone')
   if (turn.ended !== 'ok') throw new Violation('one home', `what a leaver gave: ${turn.ended}`)
+}
+
+/** Rule 22: one reader asks twice, first while it has no credit; meanwhile the actor moves. */
+export const readWhileStalled: Scenario = (onMember) => {
+  const cluster = clusterOf(3, seen(onMember))
+  const [first] = cluster.nodes as [SimNode]
+  const owner = cluster.nodes.find(({ entered }) => {
+    return entered!.body.member.view!.owner.includes(entered!.no)
+  })!
+  const [reader, home] = cluster.nodes.filter((n) => n !== owner) as [SimNode, SimNode]
+  const key = keyAt(first, owner)
+  const count = (by: SimNode) => {
+    const turn = Promise.resolve(reach(by).boxes.with(key, (s) => void ++s.n))
+    cluster.settle(turn, 'a turn')
+  }
+  count(home)
+  const { space } = reader.entered!.body.member
+  let starved = true
+  const out = part(part(space, 'core'), 'out')
+  replace(out, 'creditLeft', (original: (to: number) => number) => (to) => {
+    return starved ? 0 : original(to)
+  })
+  const saw: number[] = []
+  const read = () => {
+    void Promise.resolve(reach(reader).boxes.at(key).get()).then((n) => saw.push(n))
+  }
+  const found = loseFrames(cluster, home, reader)
+  read()
+  starved = false
+  read()
+  cluster.pass(20)
+  count(owner)
+  space.onCredit()
+  cluster.pass(20)
+  found()
+  cluster.until(() => saw.length === 2, 'both reads are answered')
+  if (saw[1]! < saw[0]!) throw new Violation('bounded', `a reader saw ${saw[0]}, then ${saw[1]}`)
+}
+
+/** Frames of that way are lost until what it answers is called. */
+function loseFrames(cluster: SimCluster, from: SimNode, to: SimNode): () => void {
+  let lost = true
+  const [by, at] = [from.entered!.no, to.entered!.no]
+  type Frame = (from: number, to: number) => number[]
+  replace(cluster.network, 'frame', (original: Frame) => (...way) => {
+    return lost && way[0] === by && way[1] === at ? [] : original(...way)
+  })
+  return () => {
+    lost = false
+  }
 }
 
 /** How something ends, once it has: `ok`, or the error. */
