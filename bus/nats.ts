@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, Events, type NatsConnection, type Subscription } from 'nats'
 import { RehomeError } from './errors.ts'
+import { Inbox } from './natsinbox.ts'
 import { encodeCluster, NatsRegister } from './natsregister.ts'
 import type { Bus, MemberNo, Register } from './port.ts'
 
@@ -70,21 +71,28 @@ export class NatsBus implements Bus {
     if (this.closed) throw new RehomeError('closed', 'the bus has been closed')
     if (this.subscriptions.has(no))
       throw new RehomeError('bad-argument', `somebody listens for member ${no} already`, { no })
+    const inbox = new Inbox((frame) => {
+      try {
+        onFrame(frame)
+      } catch (thrown) {
+        // An error that left the client's callback would end the connection's reading loop.
+        this.onError(thrown)
+      }
+    })
     const subscription = this.nc.subscribe(this.subjectOf(no), {
       callback: (e, message) => {
-        try {
-          if (e) this.onError(e)
-          else onFrame(message.data)
-        } catch (thrown) {
-          // An error that left this callback would end the connection's reading loop.
-          this.onError(thrown)
-        }
+        if (e) this.onError(e)
+        else inbox.put(message.data)
       },
     })
     this.subscriptions.set(no, subscription)
     // The server knows it by then. If the connection is lost meanwhile, subscribing is repeated with it.
     await within(SUBSCRIBE_MS_MAX, this.nc.flush())
-    return { stop: () => this.stopListening(no, subscription) }
+    const stop = () => {
+      inbox.stop()
+      this.stopListening(no, subscription)
+    }
+    return { stop }
   }
 
   private stopListening(no: MemberNo, subscription: Subscription): void {
