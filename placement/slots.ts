@@ -40,8 +40,10 @@ export interface Entries {
 /** Something that waits until a slot can be decided for, or until it is clear that it cannot be here. */
 export type Waiting = () => void
 
-/** Tokens asked for at once in the background: enough to hide the round trip, few enough that no packet waits long behind them. */
-const BACKGROUND_PULLS = 32
+/** Bytes of tokens asked for at once in the background: enough to hide the round trip, few enough that no packet waits long behind them. */
+const PULLED_BYTES = 64 * 1024
+/** What a token is taken to have before the first one has come: many entries, so that these are few. */
+const TOKEN_BYTES_FIRST = 4096
 /** Tokens named in one PULL. */
 const PULL_SLOTS_MAX = 4096
 
@@ -68,6 +70,8 @@ export class Slots {
   private readonly waiting = new Map<number, Waiting[]>()
   private due = 0
   private pulls = 0
+  /** What tokens had of late, on average. */
+  private tokenBytes = TOKEN_BYTES_FIRST
   /** Where the background drain goes on. */
   private cursor = 0
   private settledEpoch = 0
@@ -190,9 +194,10 @@ export class Slots {
 
   /** Asks for tokens that nobody has touched yet, a bounded number at a time; the rest when some have come. */
   drain(): void {
-    if (this.due === 0 || this.pulls >= BACKGROUND_PULLS) return
+    const most = Math.max(1, PULLED_BYTES / this.tokenBytes)
+    if (this.due === 0 || this.pulls >= most) return
     const byHolder = new Map<MemberNo, number[]>()
-    for (; this.pulls < BACKGROUND_PULLS && this.cursor < this.state.length; this.cursor++) {
+    for (; this.pulls < most && this.cursor < this.state.length; this.cursor++) {
       const slot = this.cursor
       if (this.state[slot] !== DUE || this.asked[slot] || this.recovering[slot]) continue
       const holder = this.view!.holder[slot]!
@@ -245,6 +250,7 @@ export class Slots {
   }
 
   onSlot(r: ByteReader): void {
+    this.tokenBytes += (r.left - this.tokenBytes) / 8
     const slot = r.u16()
     invariant(this.state[slot]! < HELD && !this.recovering[slot], `slot ${slot} has one token`)
     this.counters[slot] = r.u32()
