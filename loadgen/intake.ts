@@ -148,7 +148,9 @@ export class Intake {
       batch.left -= this.verdicts
       // The one beyond its packets: a batch does not end while it is being read. A broken one ends where it breaks.
       this.settle(batch, 1 + count - read)
-      this.tellSoon(batch)
+      // Those that have theirs do not wait for those that are suspended or kept back.
+      if (batch.left > 0 && batch.forwarded + batch.dropped > 0) this.tell(batch)
+      else this.tellSoon(batch)
     }
   }
 
