@@ -9,12 +9,15 @@ import { median } from './measure.ts'
 import { joinInstance, joinSource, until, wallMs } from './members.ts'
 import { natsGround } from './pair.ts'
 import { flowCounter } from './solo-instance.ts'
+import { Ticker } from './ticker.ts'
 
 /** Latencies are gathered by windows of this time. */
 const WINDOW_MS = 10
 /** The load: this share of what source and one instance do flat out, so that nothing is near its limit; and the most. */
 const LOAD_SHARE = 0.3
 const LOAD_MAX = 15_000
+/** How often packets are offered where members are processes (ms). */
+const OFFER_MS = 0.5
 /** How often the source asks whether all slots have been handed over. */
 const ASK_MS = 20
 
@@ -26,8 +29,8 @@ type Flips = typeof ONE_BY_ONE
 /** Where the members run: all on one thread by memory, or in processes of their own over NATS. */
 interface Ground {
   readonly bus: Bus
-  /** Packets are offered this often (ms); 0: at every turn of the event loop. */
-  readonly offerEveryMs: number
+  /** Until packets are to be offered again. */
+  pause(): Promise<void>
   /** Makes an instance join; the first one, then the second one. */
   join(id: string): Promise<void>
   close(): Promise<void>
@@ -38,7 +41,7 @@ async function memoryGround(): Promise<Ground> {
   const stops: (() => void)[] = []
   return {
     bus: hub.connect(),
-    offerEveryMs: 0,
+    pause: turn,
     async join(id) {
       stops.push((await joinInstance(hub.connect(), id, flowCounter)).stop)
     },
@@ -60,15 +63,17 @@ async function processGround(): Promise<Ground> {
   const children = new Map(['i1', 'i2'].map((id) => [id, fork(file, [nats.url, id])]))
   await Promise.all([...children].map(([id, child]) => told(child, id)))
   const bus = await NatsBus.connect({ servers: nats.url, cluster: 'bench', name: 'source' })
+  const ticker = new Ticker(OFFER_MS)
   return {
     bus,
-    offerEveryMs: 0.5,
+    pause: () => ticker.next(),
     async join(id) {
       const child = children.get(id)!
       child.send('join')
       await told(child, id)
     },
     async close() {
+      await ticker.stop()
       await bus.close()
       for (const child of children.values()) child.disconnect()
       await nats.close()
@@ -114,15 +119,10 @@ class Run {
   }
 
   /** Offers packets as long as that is so. */
-  private async offer(more: () => boolean): Promise<void> {
-    const { ground, load, source } = this
-    for (let next = 0; more(); ) {
-      const now = performance.now()
-      if (now >= next) {
-        load.step(source.body)
-        next = now + ground.offerEveryMs
-      }
-      await new Promise((resolve) => setImmediate(resolve))
+  private async offer(more: () => boolean, pause = this.ground.pause): Promise<void> {
+    while (more()) {
+      this.load.step(this.source.body)
+      await pause()
     }
   }
 
@@ -150,7 +150,7 @@ class Run {
     this.load.begin(Number.POSITIVE_INFINITY)
     for (;;) {
       const [start, offered] = [performance.now(), this.load.offered]
-      await this.offer(forMs(100))
+      await this.offer(forMs(100), turn)
       const rate = ((this.load.offered - offered) * 1000) / (performance.now() - start)
       if ((await this.reports()).reduce((n, r) => n + r.actors, 0) >= flows) return rate
     }
@@ -206,6 +206,8 @@ class Run {
     return wallMs()
   }
 }
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 function forMs(ms: number): () => boolean {
   const end = performance.now() + ms

@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { NatsBus } from '../bus/index.ts'
-import type { Entered, Source } from '../cli/index.ts'
 import type { BenchOptions, Row } from './bench.ts'
 import { churning } from './churning.ts'
 import { Load } from './load.ts'
 import { joinSource } from './members.ts'
 import { natsGround } from './pair.ts'
+import { Ticker } from './ticker.ts'
 
 /** Live flows of the traffic, which begin and end; the other actors lie idle. */
 const LIVE = 100_000
@@ -53,17 +53,6 @@ class Watched {
   }
 }
 
-/** Offers the load until that is through. */
-async function offer(load: Load, source: Entered<Source>, done: () => boolean): Promise<void> {
-  for (let next = 0; !done(); ) {
-    const now = performance.now()
-    if (now >= next) {
-      load.step(source.body)
-      next = now + OFFER_MS
-    }
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
 function forMs(ms: number): () => boolean {
   const end = performance.now() + ms
   return () => performance.now() > end
@@ -84,22 +73,28 @@ export async function stall(idle: number, o: BenchOptions): Promise<Row> {
   const flips = { flipsPerStep: o.tiny ? 256 : 4, flipEveryMs: 1 }
   const source = await joinSource(bus, churning, () => load.dueMs, {}, flips)
   load.begin(LOAD)
-  await offer(load, source, forMs(CHURN_MS / part / 3))
+  const ticker = new Ticker(OFFER_MS)
+  /** Offers the load until that is through. */
+  const offer = async (done: () => boolean) => {
+    for (; !done(); await ticker.next()) load.step(source.body)
+  }
+  await offer(forMs(CHURN_MS / part / 3))
   const tell = () => Promise.all(all.map((one) => one.say('tell')))
   await tell()
-  await offer(load, source, forMs(CHURN_MS / part))
+  await offer(forMs(CHURN_MS / part))
   const churn = await tell()
   let joined = false
   const joining = second.say('join').then(() => {
     joined = true
   })
-  await offer(load, source, () => joined && source.body.steerer.settled)
+  await offer(() => joined && source.body.steerer.settled)
   await joining
-  await offer(load, source, forMs(REST_MS / part))
+  await offer(forMs(REST_MS / part))
   const scale = await tell()
   const reports = await source.body.reports()
   const moved = reports.reduce((n, r) => n + r.rehomedIn, 0)
   const actors = reports.reduce((n, r) => n + r.actors, 0)
+  await ticker.stop()
   source.stop()
   await bus.close()
   for (const one of all) one.end()
