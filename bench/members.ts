@@ -8,7 +8,7 @@ export const wallMs = () => performance.timeOrigin + performance.now()
 
 type SourceOptions = ConstructorParameters<typeof Source>[3]
 
-const onError = (what: string, error: unknown) => {
+export const onError = (what: string, error: unknown) => {
   process.stderr.write(`bench: ${what}: ${error}\n`)
 }
 const base = (bus: Bus, id: string, nf: NF) => ({

@@ -1,6 +1,7 @@
-/** An instance of `scale-out` in a process of its own: it is connected at once, and joins when it is told to. */
+/** An instance of `scale-out` in a process of its own, made ready as `rehome instance` does; it joins when it is told to. */
 import { NatsBus } from '../bus/index.ts'
-import { joinInstance } from './members.ts'
+import { rehearse } from '../cli/index.ts'
+import { joinInstance, onError } from './members.ts'
 import { flowCounter } from './solo-instance.ts'
 
 const [servers = '', id = ''] = process.argv.slice(2)
@@ -9,4 +10,5 @@ process.once('message', () => {
   void joinInstance(bus, id, flowCounter).then(() => process.send?.('joined'))
 })
 process.once('disconnect', () => process.exit(0))
+await rehearse(onError)
 process.send?.('ready')

@@ -5,10 +5,11 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { NatsBus } from '../bus/index.ts'
+import { rehearse } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { churning } from './churning.ts'
 import { makeIdleFlows } from './idle-flows.ts'
-import { joinInstance, until } from './members.ts'
+import { joinInstance, onError, until } from './members.ts'
 
 const [id = '', servers = '', idle = '0'] = process.argv.slice(2)
 const delay = monitorEventLoopDelay({ resolution: 1 })
@@ -30,5 +31,6 @@ process.on('message', async (word) => {
   process.send?.(longestMs)
 })
 process.once('disconnect', () => process.exit(0))
+if (servers !== '') await rehearse(onError)
 delay.enable()
 process.send?.(0)

@@ -70,7 +70,7 @@ export async function stall(idle: number, o: BenchOptions): Promise<Row> {
   await first.say('join')
   const bus = await NatsBus.connect({ servers: nats.url, cluster: 'bench', name: 'source' })
   const load = new Load(LIVE / part)
-  const flips = { flipsPerStep: o.tiny ? 256 : 4, flipEveryMs: 1 }
+  const flips = { flipsPerStep: o.tiny ? 256 : 1, flipEveryMs: 1 }
   const source = await joinSource(bus, churning, () => load.dueMs, {}, flips)
   load.begin(LOAD)
   const ticker = new Ticker(OFFER_MS)

@@ -5,6 +5,7 @@ export { Instance, type InstancePorts, type InstanceReport } from './instance.ts
 export { joinInstance, joinSource } from './join.ts'
 export { nfOf } from './load-nf.ts'
 export type { Member, MemberPorts } from './member.ts'
+export { rehearse } from './rehearsal.ts'
 export type { RunReport } from './report.ts'
 export { type ClusterSettings, writeSettings } from './settings.ts'
 export { Source, type SourceOptions } from './source.ts'

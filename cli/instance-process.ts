@@ -5,6 +5,7 @@ import type { FromChild, ToChild } from './fleet.ts'
 import type { Instance } from './instance.ts'
 import { joinInstance, type OnError } from './join.ts'
 import { loadNF } from './load-nf.ts'
+import { rehearse } from './rehearsal.ts'
 import { onClusterEnd, readSettings } from './settings.ts'
 
 export interface InstanceArguments {
@@ -27,6 +28,7 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   const settings = await readSettings(bus.register, cluster)
   const nf = await loadNF(settings.nf)
   const env = nf.setup(settings.options)
+  if (!o.store) await rehearse(onError)
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined
   let evict = (_why: Error) => {}
