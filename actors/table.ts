@@ -13,7 +13,7 @@ import {
   type Page,
 } from './layout.ts'
 import { type Row, RowIndex } from './row-index.ts'
-import { pack, unpack } from './values.ts'
+import { readValue, writeValue } from './values.ts'
 
 export type { Row } from './row-index.ts'
 
@@ -230,7 +230,7 @@ export class ActorTable {
     for (let i = start + numbersAt; i < start + numbersEnd; i++) w.bytes[w.pos++] = page.u8[i]!
     if (this.plainCount === 0) return
     const at = (row & this.pageMask) * this.plainCount
-    pack(w, page.plain.slice(at, at + this.plainCount))
+    for (let j = 0; j < this.plainCount; j++) writeValue(w, page.plain[at + j])
   }
 
   decode(row: Row, r: ByteReader): void {
@@ -240,11 +240,8 @@ export class ActorTable {
     const bytes = r.raw(numbersEnd - numbersAt)
     for (let i = 0; i < bytes.length; i++) page.u8[start + numbersAt + i] = bytes[i]!
     if (this.plainCount === 0) return
-    const values = unpack(r)
     const at = (row & this.pageMask) * this.plainCount
-    for (let j = 0; j < this.plainCount; j++) {
-      page.plain[at + j] = Array.isArray(values) ? values[j] : undefined
-    }
+    for (let j = 0; j < this.plainCount; j++) page.plain[at + j] = readValue(r)
   }
 
   /** Rows in use of one slot. */

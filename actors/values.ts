@@ -1,9 +1,11 @@
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import { type ByteReader, type ByteWriter, RehomeError } from '../bus/index.ts'
+import { readShaped, shapeOf } from './shapes.ts'
 
 /**
- * Arguments and results on the wire: a tag and the value. Numbers, short texts and the like, which most calls
- * carry, are written as they are; everything else is MessagePack.
+ * Plain data on the wire, arguments, results and fields alike: a tag and the value. Numbers, texts, arrays and objects of
+ * few forms, which is what handlers pass, are written as they are; everything else is MessagePack: bytes, long texts,
+ * tables with keys of all kinds, objects of a class.
  */
 const UNDEFINED = 0
 const NULL = 1
@@ -15,14 +17,23 @@ const TEXT = 6
 const PACKED = 7
 /** Whole numbers of one byte: most of those that calls carry. */
 const BYTE = 8
+const ARRAY = 9
+/** The header of its form (shapes.ts), then its values. */
+const OBJECT = 10
 
 /** UTF-16 units of a text that is written as text; a longer one costs nothing more as MessagePack. */
 const TEXT_UNITS_MAX = 1024
+/** Arrays and objects inside each other; deeper ones are MessagePack, which has a limit of its own. */
+const DEPTH_MAX = 32
 
 const packer = new Encoder()
 const unpacker = new Decoder()
 
 export function writeValue(w: ByteWriter, value: unknown): void {
+  put(w, value, 0)
+}
+
+function put(w: ByteWriter, value: unknown, depth: number): void {
   if (typeof value === 'number') return writeNumber(w, value)
   if (typeof value === 'string' && value.length <= TEXT_UNITS_MAX) {
     w.u8(TEXT)
@@ -30,10 +41,28 @@ export function writeValue(w: ByteWriter, value: unknown): void {
   } else if (value === undefined) w.u8(UNDEFINED)
   else if (value === null) w.u8(NULL)
   else if (typeof value === 'boolean') w.u8(value ? TRUE : FALSE)
-  else {
+  else if (typeof value !== 'object' || !putInside(w, value, depth + 1)) {
     w.u8(PACKED)
-    pack(w, value)
+    w.block(packer.encodeSharedRef(value)) // making an encoder costs more than most values
   }
+}
+
+/** What has others inside; false: it is none of what is written so. */
+function putInside(w: ByteWriter, value: object, depth: number): boolean {
+  if (depth > DEPTH_MAX) return false
+  if (Array.isArray(value)) {
+    w.u8(ARRAY)
+    w.u32(value.length)
+    for (let i = 0; i < value.length; i++) put(w, value[i], depth)
+    return true
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return false
+  const shape = shapeOf(Object.keys(value))
+  if (!shape) return false
+  w.u8(OBJECT)
+  w.raw(shape.header)
+  shape.write(w, value, put, depth)
+  return true
 }
 
 function writeNumber(w: ByteWriter, value: number): void {
@@ -52,6 +81,10 @@ function writeNumber(w: ByteWriter, value: number): void {
 }
 
 export function readValue(r: ByteReader): unknown {
+  return get(r, 0)
+}
+
+function get(r: ByteReader, depth: number): unknown {
   const tag = r.u8()
   switch (tag) {
     case UNDEFINED:
@@ -72,16 +105,30 @@ export function readValue(r: ByteReader): unknown {
       return r.text()
     case PACKED:
       return unpack(r)
+    case ARRAY:
+      return readArray(r, deeper(depth))
+    case OBJECT:
+      return readShaped(r, get, deeper(depth))
     default:
       throw new RehomeError('bad-frame', 'unknown value on the wire', { tag })
   }
 }
 
-/** MessagePack with its length. The encoder is reused: making one costs more than most values. */
-export function pack(w: ByteWriter, value: unknown): void {
-  w.block(packer.encodeSharedRef(value))
+function deeper(depth: number): number {
+  if (depth === DEPTH_MAX) throw new RehomeError('bad-frame', 'values too deep inside each other')
+  return depth + 1
 }
-export function unpack(r: ByteReader): unknown {
+
+function readArray(r: ByteReader, depth: number): unknown[] {
+  const count = r.u32()
+  // Each has a byte at least: a forged length makes no large array.
+  if (count > r.left) throw new RehomeError('bad-frame', 'a message ends too early')
+  const values: unknown[] = []
+  for (let i = 0; i < count; i++) values.push(get(r, depth))
+  return values
+}
+
+function unpack(r: ByteReader): unknown {
   const bytes = r.block()
   try {
     return unpacker.decode(bytes)

@@ -5,6 +5,12 @@ const LE = true
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
+/** Texts up to this length are written and read here: a call of the coders costs more. */
+const SHORT = 32
+/** Short texts that were read: names, words, addresses, the same again and again. By hash, the last one of each. */
+const KEPT = 1024
+const kept: string[] = new Array(KEPT).fill('')
+
 /** Writes bytes one after the other into a buffer that grows. Offsets and sizes are in bytes. */
 export class ByteWriter {
   bytes: Uint8Array
@@ -77,11 +83,26 @@ export class ByteWriter {
   /** Length in UTF-8 bytes (u16), then the text. */
   text(s: string): void {
     this.ensure(2 + s.length * 3)
+    if (s.length <= SHORT && this.ascii(s)) return
     const { written } = encoder.encodeInto(s, this.bytes.subarray(this.pos + 2))
     if (written > 0xffff)
       throw new RehomeError('too-big', 'a text on the wire is over 65,535 bytes')
     this.view.setUint16(this.pos, written, LE)
     this.pos += 2 + written
+  }
+
+  /** A short text of ASCII alone, with its length; false: it is none. */
+  private ascii(s: string): boolean {
+    const { bytes, pos } = this
+    for (let i = 0; i < s.length; i++) {
+      const unit = s.charCodeAt(i)
+      if (unit > 127) return false
+      bytes[pos + 2 + i] = unit
+    }
+    bytes[pos] = s.length
+    bytes[pos + 1] = 0
+    this.pos = pos + 2 + s.length
+    return true
   }
 
   /** What has been written, without a copy: valid until the next write. */
@@ -150,6 +171,31 @@ export class ByteReader {
     return this.raw(this.u32())
   }
   text(): string {
-    return decoder.decode(this.raw(this.u16()))
+    const length = this.u16()
+    const at = this.need(length)
+    const short = length <= SHORT ? shortText(this.bytes, at, length) : undefined
+    return short ?? decoder.decode(this.bytes.subarray(at, at + length))
   }
+}
+
+/** Undefined if it is not ASCII alone. */
+function shortText(bytes: Uint8Array, at: number, length: number): string | undefined {
+  let hash = length
+  for (let i = 0; i < length; i++) {
+    const byte = bytes[at + i]!
+    if (byte > 127) return undefined
+    hash = (Math.imul(hash, 31) + byte) | 0
+  }
+  const place = (hash ^ (hash >>> 10)) & (KEPT - 1)
+  const known = kept[place]!
+  if (isThat(known, bytes, at, length)) return known
+  const made = String.fromCharCode(...bytes.subarray(at, at + length))
+  kept[place] = made
+  return made
+}
+
+function isThat(text: string, bytes: Uint8Array, at: number, length: number): boolean {
+  if (text.length !== length) return false
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) !== bytes[at + i]) return false
+  return true
 }
