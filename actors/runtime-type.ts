@@ -61,6 +61,9 @@ export interface Update {
 
 /** A caller's updates for one actor that is elsewhere, in order, and the calls behind them. */
 export interface Outbox {
+  /** Whose it is. */
+  type: RuntimeType
+  row: Row
   /** Plain calls stand among the updates that they must not overtake. */
   readonly entries: (Update | Call)[]
   /** A batch, or a call that went before later updates, is under way: at most one (rule 12). */

@@ -11,6 +11,8 @@ import { readValue, writeValue } from './values.ts'
 const BATCH_UPDATES_MAX = 512
 /** From here on an answered outbox sends at once instead of gathering for `flushMs`. */
 const EAGER_UPDATES = 64
+/** Some 150 bytes each. */
+const OUTBOXES_KEPT_MAX = 16_384
 
 /**
  * Untethered updates: the caller goes on at once.
@@ -29,7 +31,9 @@ export class Updates {
   private readonly core: Core
   private readonly homes: Homes
   private readonly calls: Calls
-  private dirty: { type: RuntimeType; row: Row }[] = []
+  private dirty: Outbox[] = []
+  /** Of actors for which nothing waits any more: a burst of updates would make garbage of one each. */
+  private readonly free: Outbox[] = []
   private timer: { cancel(): void } | undefined
   private outboxes = 0
   /** Outboxes that have as many updates as may wait for one actor. */
@@ -67,20 +71,16 @@ export class Updates {
       outbox.full = true
       this.full++
     }
-    this.markDirty(type, row, outbox)
+    this.markDirty(outbox)
   }
 
   private outboxOf(type: RuntimeType, row: Row): Outbox {
     const affair = type.needAffair(row)
     if (!affair.outbox) {
-      affair.outbox = {
-        entries: [],
-        underway: false,
-        unanswered: 0,
-        to: 0,
-        dirty: false,
-        full: false,
-      }
+      const outbox = this.free.pop() ?? newOutbox(type)
+      outbox.type = type
+      outbox.row = row
+      affair.outbox = outbox
       this.outboxes++
     }
     return affair.outbox
@@ -96,14 +96,14 @@ export class Updates {
     keepWords(call)
     const { words } = call
     outbox.entries.push({ ...call, answered: () => this.answered(type, hash, words) })
-    this.markDirty(type, row, outbox)
+    this.markDirty(outbox)
     return true
   }
 
-  private markDirty(type: RuntimeType, row: Row, outbox: Outbox): void {
+  private markDirty(outbox: Outbox): void {
     if (outbox.dirty) return
     outbox.dirty = true
-    this.dirty.push({ type, row })
+    this.dirty.push(outbox)
     this.timer ??= this.core.clock.after(this.core.limits.flushMs, () => {
       this.timer = undefined
       this.flush()
@@ -120,51 +120,62 @@ export class Updates {
   flush(): void {
     const dirty = this.dirty
     this.dirty = []
-    for (const { type, row } of dirty) {
-      const outbox = type.affairOf(row)?.outbox
-      if (!outbox?.dirty) continue // answered and closed meanwhile
+    for (const outbox of dirty) {
+      if (!outbox.dirty) continue // answered and closed meanwhile
       outbox.dirty = false
-      this.flushOne(type, row, outbox)
+      this.flushOne(outbox)
     }
   }
 
-  private flushOne(type: RuntimeType, row: Row, outbox: Outbox): void {
+  private flushOne(outbox: Outbox): void {
     if (outbox.underway) return // goes on when the answer comes
     const first = outbox.entries[0]
-    if (!first) return this.close(type, row)
-    outbox.to = this.core.owner(type.table.get(row, HASH))
-    if (this.core.out.creditLeft(outbox.to) <= 0) return this.markDirty(type, row, outbox)
+    if (!first) return this.close(outbox)
+    outbox.to = this.core.owner(outbox.type.table.get(outbox.row, HASH))
+    if (this.core.out.creditLeft(outbox.to) <= 0) return this.markDirty(outbox)
     outbox.underway = true
-    if ('count' in first) this.sendBatch(type, row, outbox)
+    if ('count' in first) this.sendBatch(outbox)
     else {
       outbox.entries.shift()
       this.calls.post(first)
     }
   }
 
-  private sendBatch(type: RuntimeType, row: Row, outbox: Outbox): void {
+  /** The updates at the head of an outbox, up to a call that must not be overtaken. */
+  private sendBatch(outbox: Outbox): void {
     const { core } = this
-    const batch = takeUpdates(outbox.entries)
-    if (outbox.full && outbox.entries.length < core.limits.outboxUpdatesMax) {
-      outbox.full = false
-      this.full--
-    }
-    type.table.keyOf(row, type.words)
-    const w = core.about(outbox.to, Kind.UNTETHER, type, type.table.get(row, HASH), type.words)
+    const { type, row, entries } = outbox
+    const { words } = type
+    let count = 0
+    while (count < entries.length && count < BATCH_UPDATES_MAX && 'count' in entries[count]!)
+      count++
+    type.table.keyOf(row, words)
+    const w = core.about(outbox.to, Kind.UNTETHER, type, type.table.get(row, HASH), words)
     w.u32(core.self)
-    w.u16(batch.length)
-    for (const update of batch) {
+    w.u16(count)
+    for (let i = 0; i < count; i++) {
+      const update = entries[i]!
+      if (!('count' in update)) break
       w.u8(update.method.index)
       w.u32(update.count)
       writeValue(w, update.x)
       outbox.unanswered += update.count
     }
     core.out.end()
+    if (count === 1 && entries.length === 1)
+      entries.pop() // keeps its room
+    else entries.splice(0, count)
+    if (outbox.full && entries.length < core.limits.outboxUpdatesMax) {
+      outbox.full = false
+      this.full--
+    }
   }
 
-  private close(type: RuntimeType, row: Row): void {
-    const affair = type.affairOf(row)
-    if (affair) affair.outbox = undefined
+  private close(outbox: Outbox): void {
+    const { type, row } = outbox
+    type.needAffair(row).outbox = undefined
+    outbox.dirty = false
+    if (this.free.length < OUTBOXES_KEPT_MAX) this.free.push(outbox)
     this.outboxes--
     this.core.tidy(type, row)
   }
@@ -178,8 +189,8 @@ export class Updates {
     outbox.unanswered = 0
     const first = outbox.entries[0]
     if (first && 'count' in first && outbox.entries.length < EAGER_UPDATES) {
-      this.markDirty(type, row, outbox)
-    } else this.flushOne(type, row, outbox)
+      this.markDirty(outbox)
+    } else this.flushOne(outbox)
   }
 
   onApplied(r: ByteReader): void {
@@ -202,7 +213,7 @@ export class Updates {
     outbox.entries.unshift(...readBatch(type, payload))
     outbox.underway = false
     outbox.unanswered = 0
-    this.flushOne(type, row, outbox)
+    this.flushOne(outbox)
   }
 
   // ---- the slot owner's side; the key is in `type.words` ----
@@ -252,13 +263,13 @@ export class Updates {
   /** A member is gone for good: whether it ran the batches it had is not known; they are counted. */
   memberGone(no: MemberNo): void {
     for (const type of this.core.types) {
-      for (const [row, affair] of type.openAffairs()) {
+      for (const [, affair] of type.openAffairs()) {
         const outbox = affair.outbox
         if (!outbox?.underway || outbox.to !== no || outbox.unanswered === 0) continue
         this.core.stats.untetherLost += outbox.unanswered
         outbox.underway = false
         outbox.unanswered = 0
-        this.markDirty(type, row, outbox)
+        this.markDirty(outbox)
       }
     }
   }
@@ -268,15 +279,9 @@ export class Updates {
   }
 }
 
-/** The updates at the head of an outbox, up to a call that must not be overtaken. */
-function takeUpdates(entries: Outbox['entries']): Update[] {
-  const batch: Update[] = []
-  for (const entry of entries) {
-    if (!('count' in entry) || batch.length === BATCH_UPDATES_MAX) break
-    batch.push(entry)
-  }
-  entries.splice(0, batch.length)
-  return batch
+function newOutbox(type: RuntimeType): Outbox {
+  const none = { underway: false, unanswered: 0, to: 0, dirty: false, full: false }
+  return { type, row: -1, entries: [], ...none }
 }
 
 function readBatch(type: RuntimeType, r: ByteReader): Update[] {
