@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readValue, writeValue } from '../../actors/values.ts'
+import { readValue, writeValue } from '../../actors/index.ts'
 import { ByteReader, ByteWriter, RehomeError } from '../../bus/index.ts'
 
 const written = (value: unknown) => {
