@@ -6,9 +6,9 @@ import type { Held, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
 
 /** Actors fetched at once in the background: a round trip's worth. */
-const FETCHES_MAX = 1024
+const FETCHES_MAX = 2048
 /** Actors sent for in one step, give or take a slot's: what a packet may find itself behind. */
-const FETCHES_STEP = 256
+const FETCHES_STEP = 512
 
 /**
  * The directory of the slots whose tokens are here: who is home, by the move of which number. It

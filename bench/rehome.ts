@@ -1,17 +1,17 @@
 import { numberKey } from '../actors/index.ts'
-import type { Instance } from '../cli/index.ts'
+import { type Instance, rehearse } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { SLOT_BITS, slotOf } from '../placement/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
 import { median, rate, type Sample } from './measure.ts'
-import { inFlight, joinInstance, until } from './members.ts'
+import { inFlight, joinInstance, onError, until } from './members.ts'
 import { twoBuses } from './pair.ts'
 
 /** Turns that wait for their actors at once, of all those whose packets come in a burst. */
 const AT_ONCE = 8192
-/** Clusters whose drains are measured, the first of which is where the engine has yet to compile what it runs. */
-const DRAINS = 3
+/** Clusters whose drains are measured: the engine still compiles in the first ones. */
+const DRAINS = 5
 
 const handlesOf = (instance: Instance) =>
   instance.member.space.handles as Handles<typeof counters.state>
@@ -96,6 +96,7 @@ export const rehome: Bench = {
   summary:
     'actors/s that rehome on first access, and in the background drain, over memory and over NATS',
   async run(o) {
+    await rehearse(onError)
     return [...(await over('memory', o)), ...(await over('nats', o))]
   },
 }

@@ -29,8 +29,8 @@ const AT_ONCE = { flipsPerStep: 1 << SLOT_BITS, flipEveryMs: 1 }
 /** Where the members run: all on one thread by memory, or in processes of their own over NATS. */
 interface Ground {
   readonly bus: Bus
-  /** Until packets are to be offered again. */
-  pause(): Promise<void>
+  /** Runs `next` when packets are to be offered again. */
+  pause(next: () => void): void
   /** Makes an instance join; the first one, then the second one. */
   join(id: string): Promise<void>
   close(): Promise<void>
@@ -66,7 +66,7 @@ async function processGround(): Promise<Ground> {
   const ticker = new Ticker(OFFER_MS)
   return {
     bus,
-    pause: () => ticker.next(),
+    pause: (next) => ticker.next(next),
     async join(id) {
       const child = children.get(id)!
       child.send('join')
@@ -118,12 +118,16 @@ class Run {
     return new Run(ground, load, verdicts, source)
   }
 
-  /** Offers packets as long as that is so. */
-  private async offer(more: () => boolean, pause = this.ground.pause): Promise<void> {
-    while (more()) {
-      this.load.step(this.source.body)
-      await pause()
-    }
+  /** Offers packets as long as that is so. A promise a turn would be most of the thread's garbage, and half of the windows would have a collection. */
+  private offer(more: () => boolean, pause = this.ground.pause): Promise<void> {
+    return new Promise((resolve) => {
+      const go = () => {
+        if (!more()) return resolve()
+        this.load.step(this.source.body)
+        pause(go)
+      }
+      go()
+    })
   }
 
   /** Until each packet has its verdict. */
@@ -207,7 +211,7 @@ class Run {
   }
 }
 
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+const turn = (next: () => void) => void setImmediate(next)
 
 function forMs(ms: number): () => boolean {
   const end = performance.now() + ms

@@ -74,9 +74,10 @@ export async function stall(idle: number, o: BenchOptions): Promise<Row> {
   const source = await joinSource(bus, churning, () => load.dueMs, {}, flips)
   load.begin(LOAD)
   const ticker = new Ticker(OFFER_MS)
+  const tick = () => new Promise<void>((resolve) => ticker.next(resolve))
   /** Offers the load until that is through. */
   const offer = async (done: () => boolean) => {
-    for (; !done(); await ticker.next()) load.step(source.body)
+    for (; !done(); await tick()) load.step(source.body)
   }
   await offer(forMs(CHURN_MS / part / 3))
   const tell = () => Promise.all(all.map((one) => one.say('tell')))

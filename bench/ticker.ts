@@ -12,13 +12,16 @@ export class Ticker {
     this.thread = new Worker(new URL('./ticker-thread.js', import.meta.url), {
       workerData: everyMs,
     })
-    this.thread.on('message', () => this.onTick())
+    this.thread.on('message', () => {
+      const { onTick } = this
+      this.onTick = () => {}
+      onTick()
+    })
   }
 
-  next(): Promise<void> {
-    return new Promise((resolve) => {
-      this.onTick = resolve
-    })
+  /** Runs `run` at the next tick, once. */
+  next(run: () => void): void {
+    this.onTick = run
   }
 
   async stop(): Promise<void> {
