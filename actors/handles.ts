@@ -70,14 +70,21 @@ abstract class Handle {
 }
 
 class SingleHandle extends Handle {
+  private readonly turns: Parts['turns']
+
+  constructor(type: RuntimeType, parts: Parts, time: PacketTime) {
+    super(type, parts, time)
+    this.turns = parts.turns
+  }
+
   with(key: unknown, turn: Waiter['turn']): unknown {
-    return this.parts.turns.turn(this.type, key, turn, false, this.time)
+    return this.turns.turn(this.type, key, turn, false, this.time)
   }
   ifPresent(key: unknown, turn: Waiter['turn']): unknown {
-    return this.parts.turns.turn(this.type, key, turn, true, this.time)
+    return this.turns.turn(this.type, key, turn, true, this.time)
   }
   remove(key: unknown): unknown {
-    return this.parts.turns.remove(this.type, key, this.time)
+    return this.turns.remove(this.type, key, this.time)
   }
 }
 

@@ -129,7 +129,8 @@ function generate(
         this.$page = undefined; this.$offset = 0; this.$at = 0
       }
       aim(page, record) {
-        this.$page = page; this.$offset = record * ${stride}; this.$at = record * ${plainCount}
+        this.$page = page; this.$offset = record * ${stride}
+        ${plainCount > 0 ? `this.$at = record * ${plainCount}` : ''}
       }
       copy() { return { ${copied.map((name) => `${name}: this.${name}`).join(', ')} } }
       toJSON() { return this.copy() }

@@ -31,40 +31,30 @@ export class Turns {
     mustExist: boolean,
     time: PacketTime,
   ): unknown {
-    const { core } = this
-    if (core.inTurn) throw nested(type)
+    if (this.core.inTurn) throw nested(type)
     const { inPlace } = type.key
-    if (inPlace !== undefined) {
-      const own = inPlace.hash(key)
-      if (own !== -1) {
-        const row = type.table.aimInPlace(type.cursor, core.placed(type, own), key, inPlace)
-        if (row >= 0) return this.overAimed(type, row, turn, mustExist, time)
-      }
-    }
-    const hash = core.address(type, key)
-    const row = type.table.aimAtStill(type.cursor, hash, type.words)
-    if (row >= 0) return this.overAimed(type, row, turn, mustExist, time)
-    return this.turnElsewhere(type, hash, turn, mustExist, time)
+    const own = inPlace === undefined ? -1 : inPlace.hash(key)
+    const row =
+      own === -1
+        ? this.aimByWords(type, key)
+        : type.table.aimInPlace(type.cursor, this.core.placed(type, own), key, inPlace!)
+    if (row < 0) return this.turnElsewhere(type, key, turn, mustExist, time)
+    if (type.expiry !== undefined) return this.over(type, row, turn, mustExist, false, time)
+    return this.runAimed(type, row, turn, false)
   }
 
-  private overAimed(
-    type: RuntimeType,
-    row: Row,
-    turn: Waiter['turn'],
-    mustExist: boolean,
-    time: PacketTime,
-  ): unknown {
-    if (type.expiry === undefined) return this.runAimed(type, row, turn, false)
-    return this.over(type, row, turn, mustExist, false, time)
+  private aimByWords(type: RuntimeType, key: unknown): Row {
+    return type.table.aimAtStill(type.cursor, this.core.address(type, key), type.words)
   }
 
   private turnElsewhere(
     type: RuntimeType,
-    hash: number,
+    key: unknown,
     turn: Waiter['turn'],
     mustExist: boolean,
     time: PacketTime,
   ): unknown {
+    const hash = this.core.address(type, key)
     const found = type.table.find(hash, type.words)
     if (this.moves.isAbsent(type, hash, found)) {
       if (mustExist) return this.overNothing(turn)
@@ -118,9 +108,11 @@ export class Turns {
     let result: unknown
     try {
       result = turn(type.cursor, created)
-    } finally {
+    } catch (error) {
       core.inTurn = false
+      throw error
     }
+    core.inTurn = false
     if (typeof result !== 'object') return result // a verdict, as a rule
     return result instanceof Promise ? this.suspend(type, row, result) : result
   }

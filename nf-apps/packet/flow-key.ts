@@ -31,6 +31,7 @@ const ETHER_UNKNOWN = 0xffff
  * looked up by, and for that their words are written straight from the packet (keys.ts).
  */
 export class FlowKey {
+  /** 0 to 4095. */
   vlan = 0
   private readonly from = new Ip()
   private readonly to = new Ip()
@@ -45,7 +46,7 @@ export class FlowKey {
   /** The key of `p`, filled in when it is looked at: before `p` is loaded again. */
   lookAt(p: Packet, isSymmetric: boolean): this {
     this.vlan = 0
-    this.packet = p
+    if (this.packet !== p) this.packet = p // a store of what is new is told to the collector
     this.isSymmetric = isSymmetric
     return this
   }

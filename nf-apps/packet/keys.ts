@@ -55,6 +55,11 @@ export const flow: KeyType<FlowKey> = {
   parse: parseFlow,
 }
 
+/** In a symmetric flow's last word: both addresses are IPv4, so that their last words say all of them. */
+const BOTH_V4 = 1 << 31
+/** A VLAN's id has 12 bits. */
+const VLAN_MAX = 0xfff
+
 /**
  * A packet's flow, both directions as one: either way round, a key is the same one. Placed where
  * its packets are steered to.
@@ -62,6 +67,11 @@ export const flow: KeyType<FlowKey> = {
 export const symmetricFlow: KeyType<FlowKey> = {
   ...flow,
   name: 'symmetric-flow',
+  read(words, at) {
+    const key = flow.read(words, at)
+    key.vlan &= VLAN_MAX
+    return key
+  },
   write(key, out) {
     const p = key.unfilled
     if (p !== undefined && isPlainV4(p)) return writePlainV4(p, key.vlan, out)
@@ -73,7 +83,7 @@ export const symmetricFlow: KeyType<FlowKey> = {
     writeIp(low, out, 0)
     writeIp(high, out, 4)
     out[8] = ports
-    out[9] = (key.vlan << 16) | protocol
+    out[9] = ((key.vlan & VLAN_MAX) << 16) | protocol | (low.v4 && high.v4 ? BOTH_V4 : 0)
     return p?.isStamped ? p.hash : orderedHash(low, high, ports, protocol)
   },
   inPlace: {
@@ -85,7 +95,7 @@ export const symmetricFlow: KeyType<FlowKey> = {
   },
 }
 
-/** What `writePlainV4` would write, compared instead. */
+/** What `writePlainV4` would write, compared instead: as few words as say it. */
 function isPlainV4Key(key: FlowKey, w: Int32Array, at: number): boolean {
   const p = key.unfilled
   if (p === undefined) return false
@@ -102,10 +112,7 @@ function isPlainV4Key(key: FlowKey, w: Int32Array, at: number): boolean {
     w[at + 3] === low &&
     w[at + 7] === high &&
     w[at + 8] === ports &&
-    w[at + 9] === ((key.vlan << 16) | p.ipProtocol) &&
-    w[at + 2] === V4_MAPPED &&
-    w[at + 6] === V4_MAPPED &&
-    (w[at]! | w[at + 1]! | w[at + 4]! | w[at + 5]!) === 0
+    w[at + 9] === (((key.vlan & VLAN_MAX) << 16) | p.ipProtocol | BOTH_V4)
   )
 }
 
@@ -129,7 +136,7 @@ function writePlainV4(p: Packet, vlan: number, out: Uint32Array): number {
   out[6] = V4_MAPPED
   out[7] = high
   out[8] = ports
-  out[9] = (vlan << 16) | ipProtocol
+  out[9] = ((vlan & VLAN_MAX) << 16) | ipProtocol | BOTH_V4
   return p.isStamped ? p.hash : orderedHashV4(low, high, ports, ipProtocol)
 }
 
