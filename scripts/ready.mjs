@@ -44,6 +44,10 @@ const verbs = {
     const nats = await ensureNats()
     return runOpen(process.execPath, ['dist/test/kit/check-nat.js', ...args], nats.env)
   },
+  'check:scale': async (args) => {
+    const nats = await ensureNats()
+    return runOpen(process.execPath, ['dist/test/kit/check-scale.js', ...args], nats.env)
+  },
   'check:ids': (args) => runOpen(process.execPath, ['dist/test/kit/check-ids.js', ...args]),
   api: (args) => runOpen(process.execPath, ['scripts/api.mjs', ...args]),
   sim: (args) => runOpen(process.execPath, ['dist/test/kit/sim-main.js', ...args]),

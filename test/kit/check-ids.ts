@@ -5,10 +5,10 @@
  * a second beside Suricata's.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { compileTexts, refusalText } from '../../nf-apps/ids/index.ts'
+import { beside } from './beside.ts'
 import {
   type Counts,
   communityAgreement,
@@ -123,12 +123,4 @@ function percent(part: number, whole: number): string {
 
 function row(first: string, ...cells: string[]): string {
   return first.padEnd(24) + cells.map((cell) => cell.padStart(11)).join('')
-}
-
-/** In the checkout or beside it, whether this runs from its sources or from what was built of them. */
-function beside(name: string): string {
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
-    const found = join(at, name)
-    if (existsSync(found) || at === dirname(at)) return found
-  }
 }

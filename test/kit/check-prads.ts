@@ -1,11 +1,12 @@
 /**
  * `npm run check:prads [capture …]`: our asset log beside real prads's, capture by capture, and the lines that differ.
- * Captures that are files are put through the program itself; without any, the stored logs are compared.
+ * Captures that are files are put through the program itself; without any, the stored logs are compared. The exit code says
+ * whether 99 % of all lines agree, and of each capture 97 % or all but one.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { basename } from 'node:path'
+import { beside } from './beside.ts'
 import {
   type Agreement,
   agreement,
@@ -58,12 +59,20 @@ async function check(
       results.push(result)
       console.log(resultRow(result))
     }
-    if (results.length > 1) console.log(resultRow(total(results)))
+    const all = total(results)
+    if (results.length > 1) console.log(resultRow(all))
+    if (!isWithin(all, 0.99) || !results.every((r) => isWithin(r, 0.97))) process.exitCode = 1
     for (const { capture, missing, extra } of results) {
       for (const line of missing) console.log(`${basename(capture)} - ${line}`)
       for (const line of extra) console.log(`${basename(capture)} + ${line}`)
     }
   }
+}
+
+/** Whether so large a part of the lines agrees, both ways, or all of them but one. */
+function isWithin({ theirs, ours, common }: Agreement, part: number): boolean {
+  const least = (lines: number) => Math.min(part * lines, lines - 1)
+  return common >= least(theirs) && common >= least(ours)
 }
 
 function total(results: readonly Agreement[]): Agreement {
@@ -85,12 +94,4 @@ function resultRow({ capture, theirs, ours, common }: Agreement): string {
 
 function row(first: string, ...cells: string[]): string {
   return first.padEnd(24) + cells.map((cell) => cell.padStart(11)).join('')
-}
-
-/** In the checkout or beside it, whether this runs from its sources or from what was built of them. */
-function beside(name: string): string {
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
-    const found = join(at, name)
-    if (existsSync(found) || at === dirname(at)) return found
-  }
 }

@@ -13,6 +13,8 @@ export * as idsPeer from './ids-agreement.ts'
 export * as lab from './lab.ts'
 /** A checker of a NAT's captures, and a closed loop that answers what it sends. */
 export * as nat from './nat.ts'
+/** An NF over a capture on one instance and on many, as the command runs it. */
+export * as oneAndMany from './one-and-many.ts'
 /** Our PRADS beside real `prads`: lines of the asset log. */
 export * as pradsPeer from './prads-agreement.ts'
 export { nfRealms } from './realm/realm.ts'
