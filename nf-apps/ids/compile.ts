@@ -1,10 +1,11 @@
+import { NET_IPV4, NET_IPV6 } from '../packet/index.ts'
 import { BUFFERS, type BufferName, MODIFIERS, STICKY } from './buffers.ts'
 import type { Classification } from './classification.ts'
 import type { Variables } from './nets.ts'
 import { PACKET_OPTIONS, parseThreshold } from './packet-options.ts'
 import type { Content, Matcher, Pcre } from './payload.ts'
 import * as parse from './payload-options.ts'
-import { type Refusal, type Rule, type RuleOption, Unsupported } from './rules.ts'
+import { known, type Refusal, type Rule, type RuleOption, Unsupported } from './rules.ts'
 import type {
   Action,
   FlowbitAction,
@@ -103,7 +104,7 @@ class Builder {
     for (const option of rule.options) this.apply(option)
     if (this.sid <= 0) throw new Unsupported('sid', 'it is missing')
     const { payload, buffers } = this.lists()
-    const [protocol, transport] = protocolOf(rule.protocol)
+    const { protocol, family, only } = protocolOf(rule.protocol)
     this.implyDirection(buffers.map((b) => b.buffer))
     const net = (text: string) => variables.net(text.replaceAll(/\s/g, ''))
     const port = (text: string) => variables.port(text.replaceAll(/\s/g, ''))
@@ -121,6 +122,7 @@ class Builder {
       references: this.references,
       metadata: this.metadata,
       protocol,
+      family,
       source: net(rule.source),
       destination: net(rule.destination),
       sourcePorts: port(rule.sourcePorts),
@@ -129,7 +131,7 @@ class Builder {
       flow: this.flow,
       tests: this.tests,
       payload,
-      payloadOn: this.payloadOn(transport, payload),
+      payloadOn: this.payloadOn(only, payload),
       buffers,
       flowbits: this.flowbits,
       flowbitActions: this.flowbitActions,
@@ -145,7 +147,7 @@ class Builder {
 
   private apply(option: RuleOption): void {
     const { name, value } = option
-    const packet = PACKET_OPTIONS[name]
+    const packet = known(PACKET_OPTIONS, name)
     if (packet) {
       this.tests.push(packet(value ?? ''))
       this.hasPacketOption = true
@@ -156,12 +158,12 @@ class Builder {
       this.modifyBuffer(name as BufferName)
       return
     }
-    const sticky = STICKY[name]
+    const sticky = known(STICKY, name)
     if (sticky !== undefined) {
       this.sticky = sticky
       return
     }
-    const apply = OPTIONS[name]
+    const apply = known(OPTIONS, name)
     if (!apply) throw new Unsupported(name, 'this option is not supported')
     apply(this, value ?? '')
   }
@@ -239,9 +241,9 @@ class Builder {
     if (toServer !== toClient) this.flow.direction = toServer ? 'to_server' : 'to_client'
   }
 
-  private payloadOn(transport: string, payload: readonly Matcher[]): PayloadOn {
-    const packet = transport === 'pkt' || this.needsPacket
-    const stream = transport === 'stream' || this.flow.stream === 'only'
+  private payloadOn(only: Named['only'], payload: readonly Matcher[]): PayloadOn {
+    const packet = only === 'packet' || this.needsPacket
+    const stream = only === 'stream' || this.flow.stream === 'only'
     if (packet && stream) throw new Unsupported('flow', 'options about packets on a stream')
     if (packet || stream) return { packet, stream }
     if (this.flow.stream === 'no') return { packet: true, stream: false }
@@ -288,15 +290,35 @@ function isRelative(m: Matcher): boolean {
   }
 }
 
-function protocolOf(text: string): [Protocol, string] {
-  const m = /^(ip|ipv4|ipv6|tcp|udp|icmp|icmpv6|icmpv4|http)(?:-(pkt|stream))?$/.exec(text)
-  if (!m || (m[2] !== undefined && m[1] !== 'tcp')) {
-    throw new Unsupported('header', `protocol '${text}' is not supported`)
-  }
-  if (m[1] === 'ip' || m[1] === 'tcp' || m[1] === 'udp' || m[1] === 'icmp' || m[1] === 'http') {
-    return [m[1], m[2] ?? '']
-  }
-  throw new Unsupported('header', `protocol '${text}' is not supported`)
+/** What a header's protocol says: also which version of IP, and whether packets or the stream are looked at. */
+interface Named {
+  readonly protocol: Protocol
+  readonly family?: Signature['family']
+  readonly only?: 'packet' | 'stream'
+}
+
+const ipv4: Named = { protocol: 'ip', family: NET_IPV4 }
+const ipv6: Named = { protocol: 'ip', family: NET_IPV6 }
+const PROTOCOLS: Readonly<Record<string, Named>> = {
+  ip: { protocol: 'ip' },
+  ip4: ipv4,
+  ipv4,
+  ip6: ipv6,
+  ipv6,
+  tcp: { protocol: 'tcp' },
+  'tcp-pkt': { protocol: 'tcp', only: 'packet' },
+  'tcp-stream': { protocol: 'tcp', only: 'stream' },
+  udp: { protocol: 'udp' },
+  icmp: { protocol: 'icmp' },
+  icmpv4: { protocol: 'icmp', family: NET_IPV4 },
+  icmpv6: { protocol: 'icmp', family: NET_IPV6 },
+  http: { protocol: 'http' },
+}
+
+function protocolOf(text: string): Named {
+  const named = known(PROTOCOLS, text)
+  if (!named) throw new Unsupported('header', `protocol '${text}' is not supported`)
+  return named
 }
 
 function actionOf(text: string): Action {
@@ -352,11 +374,14 @@ const OPTIONS: Readonly<Record<string, Apply>> = {
   target: ignored,
   service: ignored,
   rawbytes: ignored,
+  /** Says how to find a rule, not when it matches. */
+  prefilter: ignored,
   noalert: (b) => {
     b.noAlert = true
   },
   pkt_data: (b) => b.resetBuffer(),
   content: (b, value) => b.place(parse.parseContent('content', value)),
+  uricontent: (b, value) => b.place(parse.parseContent('uricontent', value), 'http_uri'),
   nocase: (b) => b.replaceLastContent('nocase', parse.withoutCase),
   offset: contentNumber('offset', 'offset'),
   depth: contentNumber('depth', 'depth'),

@@ -351,6 +351,7 @@ export class Engine {
   }
 
   private headerFits(s: Signature, p: Packet): boolean {
+    if (s.family !== undefined && s.family !== p.kind) return false
     if (p.isFragment && (s.sourcePorts !== undefined || s.destinationPorts !== undefined)) {
       return false
     }

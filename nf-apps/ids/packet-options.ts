@@ -15,7 +15,7 @@ import {
   TCP_URG,
 } from '../packet/index.ts'
 import { numberTest, wholeNumber } from './payload-options.ts'
-import { Unsupported } from './rules.ts'
+import { known, Unsupported } from './rules.ts'
 import type { PacketTest, Threshold } from './signature.ts'
 
 /** Options about the packet's own headers, from their text to a test. */
@@ -164,7 +164,7 @@ const PROTOCOLS: Readonly<Record<string, number>> = {
 
 function ipProtocol(value: string): PacketTest {
   const m = /^\s*([!<>]?)\s*(\S+)\s*$/.exec(value)
-  const named = PROTOCOLS[m?.[2]?.toLowerCase() ?? '']
+  const named = known(PROTOCOLS, m?.[2]?.toLowerCase() ?? '')
   if (!m) throw new Unsupported('ip_proto', `no protocol: '${value}'`)
   const number = named ?? wholeNumber('ip_proto', m[2]!)
   if (m[1] === '!') return (p) => isIp(p) && p.ipProtocol !== number
@@ -187,7 +187,7 @@ const OPTION_NUMBERS: Readonly<Record<string, number>> = {
 
 function ipOptions(value: string): PacketTest {
   const name = value.trim()
-  const wanted = OPTION_NUMBERS[name]
+  const wanted = known(OPTION_NUMBERS, name)
   if (wanted === undefined && name !== 'any') throw new Unsupported('ipopts', `unknown '${name}'`)
   return (p) => {
     if (p.kind !== NET_IPV4) return false

@@ -11,7 +11,7 @@ import type {
   NumberField,
   Pcre,
 } from './payload.ts'
-import { Unsupported } from './rules.ts'
+import { known, Unsupported } from './rules.ts'
 
 /** Payload options from their text. What they cannot honour they throw as `Unsupported`. */
 
@@ -185,7 +185,7 @@ export function parseIsDataAt(value: string): IsDataAt {
   return { kind: 'isdataat', at, relative, negated }
 }
 
-const BASES = { hex: 16, dec: 10, oct: 8 } as const
+const BASES: Readonly<Record<string, 8 | 10 | 16>> = { hex: 16, dec: 10, oct: 8 }
 
 /** What number options have in common; other words are given to `other`. */
 function field(
@@ -209,7 +209,7 @@ function field(
     else if (lower === 'string') {
       text = true
       if (value !== '') base = baseOf(option, value)
-    } else if (lower in BASES) base = baseOf(option, lower)
+    } else if (known(BASES, lower) !== undefined) base = baseOf(option, lower)
     else if (!other(lower, value))
       throw new Unsupported(option, `'${written.trim()}' is not supported`)
   }
@@ -228,7 +228,7 @@ function field(
 }
 
 function baseOf(option: string, word: string): 8 | 10 | 16 {
-  const base = (BASES as Readonly<Record<string, 8 | 10 | 16>>)[word]
+  const base = known(BASES, word)
   if (base === undefined) throw new Unsupported(option, `no number base: '${word}'`)
   return base
 }

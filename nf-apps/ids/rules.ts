@@ -48,6 +48,11 @@ export class Unsupported extends Error {
   }
 }
 
+/** What a table has for a word of a rule file, which may be a word that any object has, such as `constructor`. */
+export function known<T>(table: Readonly<Record<string, T>>, word: string): T | undefined {
+  return Object.hasOwn(table, word) ? table[word] : undefined
+}
+
 export interface ParsedRules {
   readonly rules: Rule[]
   readonly refused: Refusal[]

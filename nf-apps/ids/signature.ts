@@ -1,4 +1,4 @@
-import type { Packet } from '../packet/index.ts'
+import type { NET_IPV4, NET_IPV6, Packet } from '../packet/index.ts'
 import type { BufferName } from './buffers.ts'
 import type { NetSet, PortSet } from './nets.ts'
 import type { Matcher } from './payload.ts'
@@ -19,6 +19,8 @@ export interface Signature {
   readonly metadata: readonly string[]
 
   readonly protocol: Protocol
+  /** Of packets of this version of IP alone. */
+  readonly family: typeof NET_IPV4 | typeof NET_IPV6 | undefined
   readonly source: NetSet | undefined
   readonly destination: NetSet | undefined
   readonly sourcePorts: PortSet | undefined

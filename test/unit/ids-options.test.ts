@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { compileTexts } from '../../nf-apps/ids/index.ts'
 import { build } from '../../nf-apps/packet/index.ts'
 import { CLIENT, conversation, SERVER, sids } from './ids-run.ts'
 
-const { ethernet, icmp, ipv4, ipv4Fragments, tcp, udp } = build
+const { ethernet, icmp, icmpv6, ipv4, ipv4Fragments, ipv6, tcp, udp } = build
 
 /** Options of each kind with one that holds of the packet and one that does not. */
 const PAYLOAD = 'Hello World, number 42; end'
@@ -69,6 +70,7 @@ describe('options about a payload', () => {
       'byte_math:bytes 1, offset 0, oper -, rvalue 66, result r; content:"World"; offset:r;',
       'byte_math:bytes 1, offset 0, oper -, rvalue 65, result r; content:"World"; offset:r;',
     ],
+    ['content:"World"; prefilter;', 'content:"world"; prefilter;'],
     ['dsize:27;', 'dsize:26;'],
     ['dsize:>26;', 'dsize:<27;'],
     ['dsize:20<>30;', 'dsize:27<>30;'],
@@ -110,6 +112,37 @@ describe('options about headers', () => {
     ['tcp', 'window:512;', 'window:!512;', syn],
   ])('%s %s not %s', async (protocol, yes, no, frame) => {
     expect(await alertsOf(protocol, yes, no, [frame])).toEqual([1])
+  })
+})
+
+describe('protocols of headers', () => {
+  const echo = { type: 128, code: 0, id: 1, sequence: 1 }
+  const six = { src: 'fd77::7', dst: 'fd77::80' }
+  const frames = [
+    ethernet({}, ipv4(ends, icmp({ type: 8, code: 0 }, 'ping'))),
+    ethernet({}, ipv6(six, icmpv6(echo, 'ping'))),
+  ]
+  it.each([
+    ['ip', [1, 2]],
+    ['ip4', [1]],
+    ['ipv4', [1]],
+    ['ip6', [2]],
+    ['ipv6', [2]],
+    ['icmp', [1, 2]],
+    ['icmpv4', [1]],
+    ['icmpv6', [2]],
+    ['udp', []],
+  ])('%s', async (protocol, raised) => {
+    const rule = (to: string, sid: number) => `alert ${protocol} any any -> ${to} any (sid:${sid};)`
+    const written = `${rule(SERVER, 1)}\n${rule(six.dst, 2)}\n`
+    expect(await sids(written, frames)).toEqual(raised)
+  })
+
+  it('refuses words that only an object has', () => {
+    const words = ['content:"x"; constructor;', 'toString:1;', 'byte_test:1,=,1,0,valueOf;']
+    const rules = words.map((word, i) => `alert ip any any -> any any (${word} sid:${i + 1};)`)
+    const text = ['alert constructor any any -> any any (sid:9;)', ...rules].join('\n')
+    expect(compileTexts([{ file: 'x.rules', text }], {}).refused).toHaveLength(4)
   })
 })
 
@@ -156,6 +189,7 @@ describe('options about HTTP', () => {
       'http.header_names; content:"Via";',
     ],
     ['http.server; content:"S"; bsize:1;', 'http.server; content:"S"; bsize:2;'],
+    ['uricontent:"/b C/x"; nocase;', 'uricontent:"/b C/x";'],
     ['urilen:10;', 'urilen:11;'],
     ['urilen:<99,raw;', 'urilen:10,raw;'],
     ['pcre:"/^\\/b c/U";', 'pcre:"/^\\/A/U";'],
