@@ -374,8 +374,6 @@ const OPTIONS: Readonly<Record<string, Apply>> = {
   target: ignored,
   service: ignored,
   rawbytes: ignored,
-  /** Says how to find a rule, not when it matches. */
-  prefilter: ignored,
   noalert: (b) => {
     b.noAlert = true
   },

@@ -70,7 +70,6 @@ describe('options about a payload', () => {
       'byte_math:bytes 1, offset 0, oper -, rvalue 66, result r; content:"World"; offset:r;',
       'byte_math:bytes 1, offset 0, oper -, rvalue 65, result r; content:"World"; offset:r;',
     ],
-    ['content:"World"; prefilter;', 'content:"world"; prefilter;'],
     ['dsize:27;', 'dsize:26;'],
     ['dsize:>26;', 'dsize:<27;'],
     ['dsize:20<>30;', 'dsize:27<>30;'],
