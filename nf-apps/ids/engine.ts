@@ -78,6 +78,8 @@ export class Engine {
   private flow!: FlowState
   private packet!: Packet
   private established = false
+  /** What is looked at is what the end of the flow shows: no packet is on its way. */
+  private ending = false
   /** Its payload is part of the stream, so that the stream's rules look there. */
   private added = false
   private blocks: Uint8Array[] = []
@@ -100,6 +102,7 @@ export class Engine {
     if (f.lastUs > 0 && this.isOver(p, f, forward)) {
       this.flush(f)
       resetFlow(f)
+      this.passed = false
     }
     if (f.lastUs === 0) f.clientIsSource = forward !== (this.midstream && isAnswer(p))
     f.lastUs = p.clockUs
@@ -214,6 +217,7 @@ export class Engine {
     if (c === null || c.state < ESTABLISHED || f.passed) return
     this.established = true
     this.added = true
+    this.ending = true
     for (const toServer of [true, false]) {
       const half = toServer ? c.client : c.server
       const direction = toServer ? TO_SERVER : TO_CLIENT
@@ -231,6 +235,7 @@ export class Engine {
       }
       for (const message of messages) this.message(message)
     }
+    this.ending = false
   }
 
   /** The packet in hand as one of the direction asked for: with its ends turned, if it went the other way. */
@@ -390,7 +395,7 @@ export class Engine {
     }
     if (this.passed) return
     // What came the other way was on its way before this packet: its own alerts stand, and it may have some.
-    if (ofFlow && s.action === 'pass' && turned) {
+    if (ofFlow && s.action === 'pass' && turned && !this.ending) {
       f.passes = direction === TO_SERVER ? SEEN_TO_SERVER : SEEN_TO_CLIENT
       this.hits.push({ signature: s, turned })
       return

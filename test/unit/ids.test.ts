@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { compileTexts, refusalText } from '../../nf-apps/ids/index.ts'
-import { build, TCP_SYN } from '../../nf-apps/packet/index.ts'
+import { build, TCP_ACK, TCP_SYN } from '../../nf-apps/packet/index.ts'
 import { CLIENT, conversation, lines, SERVER, sids } from './ids-run.ts'
 
 const { ethernet, icmp, ipv4, ipv4Fragments, ipv6, tcp, transport, udp } = build
@@ -247,6 +247,21 @@ describe('as Suricata judges', () => {
     const frames = talk('GET /ok HTTP/1.1\r\nHost: x\r\n\r\n')
     expect(await sids(pass + http, frames)).toEqual([7])
     expect((await sids(pass.replace('/ok', '/no') + http, frames)).length).toBeGreaterThan(1)
+  })
+  it('a request that a pass rule lets through when its flow ends does so at once', async () => {
+    const pass = 'pass http any any -> any any (content:"/ok"; http_uri; sid:9;)\n'
+    const uri = rule('http any any -> any any', 'content:"/ok"; http_uri;', 7)
+    const get = Buffer.from('GET /ok HTTP/1.1\r\nHost: x\r\n\r\n')
+    const fields = { srcPort: 40000, dstPort: 80, seq: 1, ack: 1, window: 65000 }
+    const frame = (flags: number, payload: Uint8Array) =>
+      ethernet({}, ipv4({ src: SERVER, dst: CLIENT }, tcp({ ...fields, flags }, payload)))
+    const alone = [frame(TCP_ACK, get)]
+    expect(await sids(uri, alone)).toEqual([7])
+    expect(await sids(pass + uri, alone)).toEqual([])
+    // The next flow of the same ends is another matter.
+    const syn = rule('tcp any any -> any any', 'flags:S;', 8)
+    const next = [...alone, frame(TCP_SYN, new Uint8Array())]
+    expect(await sids(pass + syn, next, {}, [1e9, 1e9 + 86_400e6])).toEqual([8])
   })
   it('what drops a connection is the last that is said of it', async () => {
     const drop = 'drop tcp any any -> any any (content:"bad"; sid:8;)\n'
