@@ -5,7 +5,7 @@ import { BareLoop } from './bare-loop.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { cpuNs, paired, ratioOfValues, type Sample } from './measure.ts'
 import { batchesOf, packetsAmong } from './packets.ts'
-import { counting, type FlowCounter } from './solo-instance.ts'
+import { counting } from './solo-instance.ts'
 import { stall } from './stall.ts'
 
 /** Packets of one round. */
@@ -14,10 +14,10 @@ const PACKETS_MAX = 200_000
 const STATE_BYTES = 12
 
 interface Size {
-  readonly solo: FlowCounter
-  readonly bare: BareLoop
   readonly run: () => number
   readonly runBare: () => number
+  /** Of the curve: flows, and ns of processor time. */
+  readonly point: (samples: readonly Sample[]) => readonly [number, number]
 }
 
 function made(flows: number): Size {
@@ -28,11 +28,12 @@ function made(flows: number): Size {
     solo.onPacket(p)
   })
   const batches = batchesOf(packets, solo.view)
-  return { solo, bare, run: () => solo.take(batches), runBare: () => bare.run(packets) }
+  const point = (samples: readonly Sample[]) => [flows, cpuNs(samples)] as const
+  return { run: () => solo.take(batches), runBare: () => bare.run(packets), point }
 }
 
 /** The cost of a packet among many flows ÷ among few, ours ÷ the loop's. */
-async function costs(flows: number, o: BenchOptions): Promise<Row[]> {
+async function costs(flows: number, hasGoal: boolean, o: BenchOptions): Promise<Row[]> {
   o.say(`growth: making the packets of ${flows} flows`)
   const few = made(o.tiny ? 50 : 10_000)
   const many = made(flows)
@@ -54,7 +55,11 @@ async function costs(flows: number, o: BenchOptions): Promise<Row[]> {
       value: ratio.mean,
       unit: '',
       ratio,
-      goal: { most: 1.2 },
+      ...(hasGoal ? { goal: { most: 1.2 } } : {}),
+      series: {
+        instance: [few.point(oursFew), many.point(ours)],
+        'bare loop': [few.point(loopFew), many.point(loop)],
+      },
       samples: Object.fromEntries(arms.map((arm, i) => [arm.name, samples[i]!])),
       note: `ns of processor time: ours ${cpu[0]} and ${cpu[1]}, bare loop ${cpu[2]} and ${cpu[3]}`,
     },
@@ -81,7 +86,9 @@ export const growth: Bench = {
   summary:
     'cost of a packet at 4 M live flows ÷ 10 k, ours ÷ the bare loop; bytes an actor; longest stall',
   async run(o) {
-    const rows = await costs(o.tiny ? 500 : 4_000_000, o)
+    const rows: Row[] = []
+    const sizes = o.tiny ? [500] : [100_000, 1_000_000, 4_000_000]
+    for (const flows of sizes) rows.push(...(await costs(flows, flows === sizes.at(-1), o)))
     for (const count of o.tiny ? [1_000] : [1_000_000, 4_000_000]) {
       o.say(`growth: the memory of ${count} actors`)
       rows.push(await memory(count))

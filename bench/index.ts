@@ -25,4 +25,5 @@ export const benches: readonly Bench[] = [
   rehome,
   placement,
 ]
-export { page, pictures } from './report.ts'
+export { pictures } from './pictures.ts'
+export { type Measured, page } from './report.ts'

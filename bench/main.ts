@@ -8,10 +8,19 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import { parseArgs } from 'node:util'
 import { findNatsServer } from '../bus/index.ts'
-import { type Bench, benches, isReached, lineOf, page, pictures, type Row } from './index.ts'
+import {
+  type Bench,
+  benches,
+  isReached,
+  lineOf,
+  type Measured,
+  page,
+  pictures,
+  type Row,
+} from './index.ts'
 
 const USAGE =
-  'npm run bench -- NAME|all [--json FILE] [--report FILE.html] [--pictures FOLDER] [--seconds N]'
+  'npm run bench -- NAME|all [--json FILE] [--report FILE.html] [--pictures FOLDER] [--from FILE.json] [--seconds N]'
 /** Ends a comparison whose interval does not get narrow. */
 const SECONDS = 15
 
@@ -21,7 +30,14 @@ function parse(argv: readonly string[]) {
   const text = { type: 'string' as const }
   try {
     const flag = { type: 'boolean' as const, default: false }
-    const options = { json: text, report: text, pictures: text, seconds: text, tiny: flag }
+    const options = {
+      json: text,
+      report: text,
+      pictures: text,
+      from: text,
+      seconds: text,
+      tiny: flag,
+    }
     return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true })
   } catch (error) {
     throw new Mistake(`${error instanceof Error ? error.message.split('\n')[0] : error}; ${USAGE}`)
@@ -46,57 +62,94 @@ function machine(): string {
   const server = findNatsServer()
   const nats = server ? spawnSync(server, ['--version'], { encoding: 'utf8' }).stdout.trim() : ''
   const memory = `${Math.round(os.totalmem() / 2 ** 30)} GiB`
+  const system = `${os.type()} ${os.release().split('-')[0]}`
   const parts = [
     `${os.cpus().length} × ${cpu?.model ?? 'unknown'}`,
     memory,
+    system,
     `Node ${process.version}`,
+    nats.replace(': ', ' '),
   ]
-  return [...parts, nats].filter((part) => part !== '').join(', ')
+  return parts.filter((part) => part !== '').join(', ')
+}
+
+/** What an earlier run has told: of the benches that do not run now, that stands. */
+function earlier(file: string | undefined): Measured['benches'] {
+  if (file === undefined) return {}
+  try {
+    return (JSON.parse(fs.readFileSync(file, 'utf8')) as Measured).benches
+  } catch (error) {
+    throw new Mistake(
+      `--from takes what --json wrote: ${error instanceof Error ? error.message : error}`,
+    )
+  }
 }
 
 /** The pictures that the README shows. */
 const SHOWN = new Set(['latency-over-scale-out.svg', 'throughput-by-model.svg'])
 
-function draw(folder: string, told: Record<string, Row[]>): void {
-  fs.mkdirSync(folder, { recursive: true })
-  for (const { file, svg } of pictures(told)) {
-    if (SHOWN.has(file)) fs.writeFileSync(path.join(folder, file), svg)
+function write(told: Measured, to: { json?: string; report?: string; pictures?: string }): void {
+  if (to.json !== undefined) fs.writeFileSync(to.json, `${JSON.stringify(told, null, 1)}\n`)
+  if (to.report !== undefined) fs.writeFileSync(to.report, page(told))
+  if (to.pictures === undefined) return
+  fs.mkdirSync(to.pictures, { recursive: true })
+  for (const { file, svg } of pictures(told.benches)) {
+    if (SHOWN.has(file)) fs.writeFileSync(path.join(to.pictures, file), svg)
+  }
+}
+
+/** Undefined if it failed: the others go on. */
+async function rowsOf(bench: Bench, tiny: boolean, seconds: number): Promise<Row[] | undefined> {
+  const start = performance.now()
+  const at = () => `${((performance.now() - start) / 1000).toFixed(0)} s`.padStart(5)
+  const say = (line: string) => void process.stderr.write(`${at()}  ${line}\n`)
+  try {
+    const rows = await bench.run({ tiny, seconds, say })
+    say(`${bench.name} is through`)
+    return rows
+  } catch (error) {
+    process.stderr.write(`bench: ${bench.name}: ${error instanceof Error ? error.stack : error}\n`)
+    return undefined
   }
 }
 
 async function main(): Promise<number> {
   const { values, positionals } = parse(process.argv.slice(2))
-  const wantsAll = values.report !== undefined || values.pictures !== undefined
-  const [name = wantsAll ? 'all' : undefined, ...more] = positionals
-  if (name === undefined) {
+  const isDrawn = values.report !== undefined || values.pictures !== undefined
+  const usual = isDrawn && values.from === undefined ? 'all' : undefined
+  const [name = usual, ...more] = positionals
+  if (more.length > 0) throw new Mistake(`one bench at a time; ${USAGE}`)
+  if (name === undefined && !isDrawn) {
     list()
     return 0
   }
-  if (more.length > 0) throw new Mistake(`one bench at a time; ${USAGE}`)
   const seconds = Number(values.seconds ?? SECONDS)
   if (!(seconds > 0)) throw new Mistake(`--seconds takes a number above 0, not '${values.seconds}'`)
-  const say = (line: string) => void process.stderr.write(`${line}\n`)
-  process.stdout.write(`${machine()}\n`)
-  const told: Record<string, Row[]> = {}
-  for (const bench of named(name)) {
+  const chosen = name === undefined ? [] : named(name)
+  const all: Record<string, readonly Row[]> = { ...earlier(values.from) }
+  const told = { machine: machine(), at: new Date().toISOString(), benches: all }
+  process.stdout.write(`${told.machine}\n`)
+  let failed = 0
+  for (const [i, bench] of chosen.entries()) {
+    process.stderr.write(`${bench.name}, ${i + 1} of ${chosen.length}\n`)
     process.stdout.write(`${bench.name}: ${bench.summary}\n`)
-    const rows = await bench.run({ tiny: values.tiny, seconds, say })
+    const rows = await rowsOf(bench, values.tiny, seconds)
+    if (!rows) {
+      failed++
+      continue
+    }
     for (const row of rows) process.stdout.write(`  ${lineOf(row)}\n`)
-    told[bench.name] = rows
+    all[bench.name] = rows
+    write(told, values.json === undefined ? {} : { json: values.json }) // as far as it has come
   }
-  if (values.json !== undefined) {
-    fs.writeFileSync(
-      values.json,
-      `${JSON.stringify({ machine: machine(), benches: told }, null, 1)}\n`,
-    )
-  }
-  if (values.report !== undefined) fs.writeFileSync(values.report, page(machine(), told))
-  if (values.pictures !== undefined) draw(values.pictures, told)
-  const all = Object.values(told).flat()
-  const missed = all.filter((row) => isReached(row) === false).length
-  const goals = all.filter((row) => row.goal).length
-  process.stdout.write(`${goals - missed} of ${goals} goals reached\n`)
-  return 0
+  write(told, values)
+  const goals = Object.values(all)
+    .flat()
+    .filter((row) => row.goal)
+  const missed = goals.filter((row) => isReached(row) === false).length
+  const failures = failed > 0 ? `; ${failed} benches failed` : ''
+  process.stdout.write(`${goals.length - missed} of ${goals.length} goals reached${failures}\n`)
+  return failed > 0 ? 1 : 0
 }
 
 main().then(

@@ -22,6 +22,8 @@ export interface Packets {
 
 /** The mean flow of the seed's larger traffic: so many packets a flow, and all of them make `flows` flows. */
 const FLOW_PACKETS = 8.6
+/** The first byte of the addresses of those who begin flows in the seed's traffic. */
+const CLIENTS_NET = 10
 /** Bytes of a packet without data. */
 const FRAME_BYTES = 64
 
@@ -111,14 +113,20 @@ export function packetsAmong(
 
 /**
  * The first packets of the seed's traffic, in its order: flows begin and end among them. `payload` bytes of data in
- * each, IPv4.
+ * each, IPv4; `least` packets a flow; all packets, or only what clients send.
  */
-export function streamOf(flows: number, count: number, payload: number): Packets {
+export function streamOf(
+  flows: number,
+  count: number,
+  payload: number,
+  { least = syntheticDefaults.least, only = 'both' as 'both' | 'clients' } = {},
+): Packets {
   const settings: SyntheticSettings = {
     ...syntheticDefaults,
     flows,
-    packets: count,
+    packets: only === 'both' ? count : 3 * count,
     payload: [payload, payload],
+    least,
   }
   const traffic = new SyntheticTraffic(settings)
   const bytes = new Uint8Array(count * (FRAME_BYTES + payload))
@@ -127,15 +135,17 @@ export function streamOf(flows: number, count: number, payload: number): Packets
   const hash = new Uint32Array(count)
   const record = new CaptureRecord()
   const packet = new Packet()
-  for (let n = 0; n < count && traffic.next(record); n++) {
+  let n = 0
+  while (n < count && traffic.next(record)) {
     const { start, end, linkType, wireLength } = record
     packet.load(record.bytes, start, end, linkType, wireLength, record.timeUs, record.timeUs, n, 0)
+    if (only === 'clients' && packet.src.d >>> 24 !== CLIENTS_NET) continue
     hash[n] = steeringHash(packet)
     bytes.set(record.bytes.subarray(start, end), at[n]!)
     at[n + 1] = at[n]! + end - start
-    timeUs[n] = record.timeUs
+    timeUs[n++] = record.timeUs
   }
-  return { count, bytes, at, timeUs, hash }
+  return { count: n, bytes, at, timeUs, hash }
 }
 
 interface Arrival {

@@ -18,6 +18,18 @@ function leastMoves(view: View): number {
   return Math.floor(view.owner.length / view.members.length)
 }
 
+/** By eighths of a power of ten: single joins say little. */
+function medians(curve: readonly (readonly [number, number])[]): [number, number][] {
+  const groups = new Map<number, (readonly [number, number])[]>()
+  for (const point of curve) {
+    const at = Math.floor(8 * Math.log10(point[0]))
+    groups.set(at, [...(groups.get(at) ?? []), point])
+  }
+  return [...groups.values()]
+    .filter((points) => points.length >= 5)
+    .map((points) => [median(points.map(([x]) => x)), median(points.map(([, y]) => y))])
+}
+
 export const placement: Bench = {
   name: 'placement',
   summary:
@@ -27,6 +39,7 @@ export const placement: Bench = {
     let view = firstView(info(1))
     let worst = 0
     const times: number[] = []
+    const curve: [number, number][] = []
     for (let n = 1; n < most; n++) {
       const start = performance.now()
       const next = withMember(view, info(n + 1), settled(view))
@@ -38,6 +51,7 @@ export const placement: Bench = {
       )
       worst = Math.max(worst, moved / leastMoves(next))
       if (n >= most * 0.8) times.push(ms)
+      curve.push([n + 1, ms])
       view = next
     }
     const moves = `n from 1 to ${most - 1}; the seed's hash modulo n moves n/(n+1) of all slots`
@@ -54,6 +68,7 @@ export const placement: Bench = {
         value: median(times),
         unit: 'ms',
         goal: { most: 10 },
+        series: { 'median of five joins or more': medians(curve) },
         note: `median of ${times.length}; longest ${Math.max(...times).toFixed(1)} ms`,
       },
     ]

@@ -12,16 +12,24 @@ import { twoBuses } from './pair.ts'
 const AT_ONCE = 8192
 /** Clusters whose drains are measured: the engine still compiles in the first ones. */
 const DRAINS = 5
+/** Actors of the rows with a goal; the others show how the rate goes with their number. */
+const USUAL = 100_000
+const OTHERS = [10_000, 1_000_000]
 
 const handlesOf = (instance: Instance) =>
   instance.member.space.handles as Handles<typeof counters.state>
 
 /** One process has both instances: their work is done one after the other, so two machines do better. */
-async function over(kind: 'memory' | 'nats', o: BenchOptions): Promise<Row[]> {
-  const actors = o.tiny ? 500 : 100_000
+async function over(
+  kind: 'memory' | 'nats',
+  actors: number,
+  clusters: number,
+  o: BenchOptions,
+): Promise<Row[]> {
+  const isUsual = actors === USUAL
   const drains: Sample[] = []
   const visits: Sample[] = []
-  for (let cluster = o.tiny ? 1 : DRAINS; cluster > 0; cluster--) {
+  for (let cluster = clusters; cluster > 0; cluster--) {
     const ground = await twoBuses(kind)
     const [first, second] = ground.buses
     const a = await joinInstance(first, 'i1', counters)
@@ -34,20 +42,25 @@ async function over(kind: 'memory' | 'nats', o: BenchOptions): Promise<Row[]> {
     b.stop()
     await ground.close()
   }
+  const visited = median(visits.map(rate))
+  const drained = median(drains.map(rate))
+  const of = isUsual ? '' : `, ${actors} actors`
   return [
     {
-      what: `${kind}: rehomed on first access`,
-      value: median(visits.map(rate)),
+      what: `${kind}: rehomed on first access${of}`,
+      value: visited,
       unit: '/s',
-      goal: { least: 300_000 },
+      ...(isUsual ? { goal: { least: 300_000 } } : {}),
+      series: { [`first access, ${kind}`]: [[actors, visited]] },
       samples: { visits },
       note: `${actors} actors there and back, ${AT_ONCE} turns waiting at once`,
     },
     {
-      what: `${kind}: rehomed in the background drain`,
-      value: median(drains.map(rate)),
+      what: `${kind}: rehomed in the background drain${of}`,
+      value: drained,
       unit: '/s',
-      goal: { least: 500_000 },
+      ...(isUsual ? { goal: { least: 500_000 } } : {}),
+      series: { [`background drain, ${kind}`]: [[drains[0]!.count, drained]] },
       samples: { drains },
       note: `${drains[0]!.count} actors to the instance that joins, tokens included; one cluster after the other: ${drains.map((d) => `${Math.round(rate(d) / 1000)} k`).join(', ')}`,
     },
@@ -97,6 +110,14 @@ export const rehome: Bench = {
     'actors/s that rehome on first access, and in the background drain, over memory and over NATS',
   async run(o) {
     await rehearse(onError)
-    return [...(await over('memory', o)), ...(await over('nats', o))]
+    const usual = o.tiny ? 500 : USUAL
+    const clusters = o.tiny ? 1 : DRAINS
+    const rows = await over('memory', usual, clusters, o)
+    rows.push(...(await over('nats', usual, clusters, o)))
+    for (const actors of o.tiny ? [] : OTHERS) {
+      o.say(`rehome: ${actors} actors`)
+      rows.push(...(await over('memory', actors, 1, o)))
+    }
+    return rows
   },
 }

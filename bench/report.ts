@@ -1,189 +1,81 @@
 import type { Row } from './bench.ts'
 import { isReached, lineOf } from './bench.ts'
-import { cpuNs, median, rate, wallNs } from './measure.ts'
-import { bars, escaped, lines } from './svg.ts'
+import { pictures, type Told } from './pictures.ts'
+import { escaped } from './svg.ts'
 
-/** The rows of each bench that ran, by its name. */
-export type Told = Readonly<Record<string, readonly Row[]>>
-
-export interface Picture {
-  readonly file: string
-  readonly svg: string
-  /** What is to be seen, and how it was measured. */
-  readonly says: string
+/** What a run has told, as `--json` has it. */
+export interface Measured {
+  readonly machine: string
+  /** When it was written, ISO 8601. */
+  readonly at: string
+  readonly benches: Told
 }
 
-const modelNames = ['shared', 'local-only', 'remote-only']
+const STYLE = `:root{color-scheme:light dark;--ink:#1f2328;--dim:#59636e;--line:#d8dee4;--bg:#fff;--card:#f6f8fa;--bad:#b00020;--good:#1a7f37}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--dim:#9aa4b2;--line:#30363d;--bg:#0d1117;--card:#161b22;--bad:#ff7b72;--good:#56c271}}
+body{font:15px/1.5 system-ui,Helvetica,Arial,sans-serif;color:var(--ink);background:var(--bg);max-width:1000px;margin:2em auto;padding:0 1.2em}
+h1{font-size:1.6em;margin-bottom:.2em}h2{font-size:1.2em;margin-top:2.2em;border-bottom:1px solid var(--line);padding-bottom:.2em}
+p.of,figcaption,td.note{color:var(--dim)}figure{margin:1.6em 0 2.4em}figure svg{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
+figcaption{font-size:14px;margin-top:.4em}.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}
+th{text-align:left;color:var(--dim);font-weight:600}td,th{border-top:1px solid var(--line);padding:.4em .7em .4em 0;vertical-align:top}
+td.figure{white-space:nowrap;font-variant-numeric:tabular-nums}td.goal{white-space:nowrap}.missed{color:var(--bad);font-weight:600}.reached{color:var(--good)}
+td.note{font-size:12px;max-width:34em}nav a{margin-right:.9em;color:inherit}.bar{background:var(--card);border:1px solid var(--line);border-radius:3px;height:10px;width:120px;position:relative}
+.bar i{display:block;height:100%;border-radius:2px}.bar .ok{background:var(--good)}.bar .no{background:var(--bad)}.bar b{position:absolute;top:-3px;height:16px;width:2px;background:var(--ink);left:60px}`
 
-/** What a row of `models` is about: the NF and the placement, before its colon. */
-const subject = (row: Row) => row.what.split(':')[0]!.replace(', ', ' · ')
-
-/** The pictures that the benches which ran have figures for. */
-export function pictures(told: Told): Picture[] {
-  return [
-    throughput(told),
-    latencies(told),
-    ...scaleOuts(told),
-    cpu(told),
-    ...curves(told, 'hot-path'),
-    ...curves(told, 'growth'),
-  ].filter((p) => p !== undefined)
-}
-
-function modelRows(told: Told): readonly Row[] {
-  return (told.models ?? []).filter((row) => row.samples?.['remote-only'])
-}
-
-function throughput(told: Told): Picture | undefined {
-  const rows = modelRows(told)
-  if (rows.length === 0) return undefined
-  const series = modelNames.map((name) => ({
-    name,
-    values: rows.map((row) => median((row.samples![name] ?? []).map(rate)) / 1000),
-  }))
-  const svg = bars({
-    title: 'Throughput by state model, two instances over NATS',
-    y: 'thousand packets per second',
-    groups: rows.map(subject),
-    series,
-    marks: {
-      name: 'goal for shared: 0.95 (spread), 0.98 (aligned) of local-only',
-      values: rows.map((row, i) => series[1]!.values[i]! * (row.goal?.least ?? 1)),
-    },
-  })
-  const says =
-    'Medians of paired rounds, one after the other on one machine. “Spread”: half of the first state accesses are remote; “aligned”: keys lie where their packets go. Goals: shared at least 0.95 (spread) and 0.98 (aligned) of local-only, and three times remote-only.'
-  return { file: 'throughput-by-model.svg', svg, says }
-}
-
-function latencies(told: Told): Picture | undefined {
-  const rows = (told.models ?? []).filter((row) => row.figures?.shared)
-  if (rows.length === 0) return undefined
-  const series = modelNames.map((name) => ({
-    name,
-    values: rows.map((row) => (row.figures![name] ?? Number.NaN) / 1000),
-  }))
-  const title = 'Median latency by state model, calm load'
-  const svg = bars({ title, y: 'ms, log scale', log: true, groups: rows.map(subject), series })
-  const says =
-    'From the time a packet was due at its source to its verdict: the way over NATS is in all of them.'
-  return { file: 'latency-by-model.svg', svg, says }
-}
-
-function scaleOuts(told: Told): Picture[] {
-  const rows = (told['scale-stop'] ?? []).filter((row) => row.series)
-  return rows.map((row, i) => {
-    const flows = Number(row.what.split(' ')[0]).toLocaleString('en-US')
-    const series = Object.entries(row.series!).map(([name, points]) => ({
-      name,
-      points: points.map(([ms, us]) => [ms, us / 1000] as const),
-    }))
-    const svg = lines({
-      title: `Latency while 1 instance becomes 2 (at 0), ${flows} flows`,
-      y: 'ms, log scale',
-      x: 'ms from the begin of the scale-out; windows of 10 ms',
-      log: true,
-      series,
-      goals: row.goal ? [{ at: goalOf(series), text: 'goal: 100 × shared’s median' }] : [],
-    })
-    const last = i === rows.length - 1
-    const file = last ? 'latency-over-scale-out.svg' : `latency-over-scale-out-${i + 1}.svg`
-    const says =
-      'The same load and flows. stop-and-sync keeps the packets of all flows that move until all their state has; shared moves state on first access. A gap: no packet had its verdict in that window. Both instances share one thread.'
-    return { file, svg, says }
-  })
-}
-
-/** A hundred times the median of shared's windows. */
-function goalOf(
-  series: readonly { name: string; points: readonly (readonly [number, number])[] }[],
-) {
-  const shared = series.find((s) => s.name === 'shared, median')
-  return 100 * median((shared?.points ?? []).map(([, y]) => y))
-}
-
-function cpu(told: Told): Picture | undefined {
-  const rows = modelRows(told)
-  if (rows.length === 0) return undefined
-  const series = modelNames.map((name) => ({
-    name,
-    values: rows.map((row) => cpuNs(row.samples![name] ?? []) / 1000),
-  }))
-  const title = 'Processor time of a packet, all processes but NATS’s'
-  const svg = bars({ title, y: 'µs', groups: rows.map(subject), series })
-  const says = 'Source, instances and store together. What else the machine does is not in it.'
-  return { file: 'cpu-by-model.svg', svg, says }
-}
-
-const GOAL = 'goal for the instance'
-
-/** Rows that say at how many flows they were measured, with the arms that ran there. */
-function curves(told: Told, bench: string): Picture[] {
-  const points = new Map<string, [number, number][]>()
-  for (const row of told[bench] ?? []) {
-    const flows = Number(/(\d+) flows/.exec(row.what)?.[1])
-    for (const [arm, samples] of Object.entries(row.samples ?? {})) {
-      if (!(flows > 0) || samples.length === 0) continue
-      // An arm among few flows is no point of the curve at many.
-      if (arm.startsWith('few')) continue
-      const ns = wallNs(samples)
-      const curve = points.get(arm)
-      if (curve) curve.push([flows, ns])
-      else points.set(arm, [[flows, ns]])
-    }
-    const loop = row.samples?.['bare loop']
-    if (!(flows > 0) || !loop || !row.goal?.least) continue
-    const goal: [number, number] = [flows, wallNs(loop) / row.goal.least]
-    points.set(GOAL, [...(points.get(GOAL) ?? []), goal])
-  }
-  const series = [...points].map(([name, all]) => ({ name, points: all }))
-  if (!series.some((s) => s.points.length > 1)) return []
-  const title = `Cost of a packet by live flows (${bench})`
-  const svg = lines({ title, y: 'ns a packet', x: 'live flows, log scale', logX: true, series })
-  const says =
-    'One thread; medians of paired rounds. The bare loop has no actors and no second instance.'
-  return [{ file: `${bench}.svg`, svg, says }]
-}
-
-const STYLE = `body{font:15px/1.5 Helvetica,Arial,sans-serif;color:#222;background:#fff;max-width:900px;margin:2em auto;padding:0 1em}
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}svg{max-width:100%;height:auto}p.says{color:#444;margin:.2em 0 2em}
-table{border-collapse:collapse;width:100%;font-size:13px}td{border-top:1px solid #ddd;padding:.35em .6em;vertical-align:top}
-td.note{color:#666}td.missed{color:#b00020;font-weight:bold;white-space:nowrap}td.reached{color:#1a7f37;white-space:nowrap}`
-
-/** One page that needs nothing else: the pictures, and every figure beside its goal. */
-export function page(machine: string, told: Told): string {
-  const drawn = pictures(told).map((p) => `${p.svg}<p class="says">${escaped(p.says)}</p>`)
-  const tables = Object.entries(told).map(
-    ([name, rows]) => `<h2>${escaped(name)}</h2><table>${rows.map(rowOf).join('')}</table>`,
-  )
-  const all = Object.values(told).flat()
+/** One page that needs nothing else: the pictures, every goal, and every figure with what stands behind it. */
+export function page(told: Measured): string {
+  const { machine, at, benches } = told
+  const all = Object.values(benches).flat()
   const goals = all.filter((row) => row.goal)
-  const missed = goals.filter((row) => isReached(row) === false)
-  const sum = `${goals.length - missed.length} of ${goals.length} goals reached.`
-  const list = missed.map((row) => `<li>${escaped(lineOf({ ...row, note: '' }))}</li>`)
-  const short = missed.length ? `<h2>Not reached</h2><ul>${list.join('')}</ul>` : ''
+  const reached = goals.filter((row) => isReached(row))
+  const names = Object.keys(benches)
+  const links = names.map((name) => `<a href="#${name}">${name}</a>`).join('')
+  const drawn = pictures(benches).map(
+    (p) => `<figure>${p.svg}<figcaption>${escaped(p.says)}</figcaption></figure>`,
+  )
   return [
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Rehome, measured</title>',
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Rehome, measured</title>',
     `<style>${STYLE}</style></head><body><h1>Rehome, measured</h1>`,
-    `<p>${escaped(machine)}. ${sum} Ratios are of runs side by side; absolute figures are of this machine.</p>`,
+    `<p class="of">${escaped(machine)}. ${escaped(at.slice(0, 16).replace('T', ' '))} UTC.</p>`,
+    `<p><b>${reached.length} of ${goals.length} goals reached.</b> Ratios are of runs side by side on this machine, one round after the other, with the 95 % interval of their mean; absolute figures are context. <code>npm run bench -- NAME</code> measures one of them again.</p>`,
+    `<nav><a href="#goals">goals</a>${links}</nav>`,
     ...drawn,
-    short,
-    '<h1>Every figure</h1>',
-    ...tables,
+    '<h2 id="goals">Goals</h2>',
+    table(['', 'measured', 'goal', 'measured ÷ goal'], goals.map(goalRow)),
+    ...names.flatMap((name) => [
+      `<h2 id="${name}">${escaped(name)}</h2>`,
+      table(['', 'measured', 'goal', 'behind it'], benches[name]!.map(fullRow)),
+    ]),
     '</body></html>\n',
   ].join('\n')
 }
 
-function rowOf(row: Row): string {
-  const reached = isReached(row)
-  const { note = '', ...rest } = row
+function table(heads: readonly string[], rows: readonly string[]): string {
+  const head = heads.map((name) => `<th>${escaped(name)}</th>`).join('')
+  return `<div class="scroll"><table><tr>${head}</tr>${rows.join('')}</table></div>`
+}
+
+/** A row's words, its figure with the spread, and its goal. */
+function cells(row: Row): string {
+  const { note: _, ...rest } = row
   const [figure = '', goal = ''] = lineOf(rest)
     .slice(row.what.length + 2)
     .split('  goal ')
-  const state = reached === undefined ? '' : reached ? 'reached' : 'missed'
-  const cells = [
-    `<td>${escaped(row.what)}</td><td>${escaped(figure)}</td>`,
-    `<td class="${state}">${escaped(goal)}</td><td class="note">${escaped(note)}</td>`,
-  ]
-  return `<tr>${cells.join('')}</tr>`
+  const state = row.goal ? (isReached(row) ? 'reached' : 'missed') : ''
+  return `<td>${escaped(row.what)}</td><td class="figure">${escaped(figure)}</td><td class="goal ${state}">${escaped(goal)}</td>`
 }
+
+const fullRow = (row: Row) =>
+  `<tr>${cells(row)}<td class="note">${escaped(row.note ?? '')}</td></tr>`
+
+/** The goal is in the middle of the bar: what is beyond it is better, whichever way that is. */
+function goalRow(row: Row): string {
+  const { value, goal = {} } = row
+  const part = goal.least === undefined ? partOf(goal.most ?? 0, value) : partOf(value, goal.least)
+  const wide = Math.min(100, 50 * part)
+  const sort = isReached(row) ? 'ok' : 'no'
+  const bar = `<div class="bar"><i class="${sort}" style="width:${wide.toFixed(0)}%"></i><b></b></div>`
+  return `<tr>${cells(row)}<td>${bar}</td></tr>`
+}
+
+const partOf = (value: number, of: number) => (value === of ? 1 : of === 0 ? 2 : value / of)

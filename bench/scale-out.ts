@@ -223,6 +223,13 @@ const of = (windows: readonly Window[], what: 'p50' | 'p99') =>
 const worst = (windows: readonly Window[]) => Math.max(...windows.map((one) => one.p99))
 const us = (value: number) => `${value.toFixed(0)} µs`
 
+/** By time from the begin of the event (ms). */
+function curve({ before, during, after }: Found, what: 'p50' | 'p99'): [number, number][] {
+  const start = Math.min(...during.map((one) => one.fromMs))
+  const all = [...before, ...during, ...after].sort((a, b) => a.fromMs - b.fromMs)
+  return all.map((one) => [one.fromMs - start, one[what]])
+}
+
 function rows(kind: string, slow: Found, faster: Found, once: Found): Row[] {
   const told = (what: 'p50' | 'p99') => {
     const { before, during, after } = slow
@@ -241,6 +248,11 @@ function rows(kind: string, slow: Found, faster: Found, once: Found): Row[] {
       value: ratio(slow, 'p50'),
       unit: '',
       goal: { most: 1.1 },
+      series: {
+        'shared, median': curve(slow, 'p50'),
+        'shared, 99th percentile': curve(slow, 'p99'),
+      },
+      figures: { durationMs: slow.during.length * WINDOW_MS },
       note: `${told('p50')}; ${load}`,
     },
     {

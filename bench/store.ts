@@ -88,33 +88,51 @@ async function besideEcho(store: Source, echo: BatchedEcho, o: BenchOptions): Pr
   ]
 }
 
+/** Accesses a second to the store of `remote-only` beside the batched echo: how good that model is here. */
+export function accesses(o: BenchOptions): Promise<Row[]> {
+  return withStore(async (url, cluster) => {
+    const nc = await connect({ servers: url, noAsyncTraces: true })
+    o.say('models: accesses of remote-only beside the batched echo')
+    const rows = await besideEcho(cluster.source, new BatchedEcho(nc), o)
+    await nc.close()
+    return rows
+  })
+}
+
+/** A store in a process of its own, and one more process that answers calls and echoes. */
+async function withStore(
+  measure: (url: string, cluster: ProcessCluster) => Promise<Row[]>,
+): Promise<Row[]> {
+  const ground = await natsGround()
+  const child = fork(fileURLToPath(new URL('./calls-process.js', import.meta.url)), [ground.url])
+  const setup = { model: 'remote-only' } as const
+  const cluster = await ProcessCluster.start(ground.url, 'bench-store', counters, setup, 0)
+  try {
+    await new Promise((resolve, reject) => {
+      child.once('message', resolve)
+      child.once('exit', () => reject(new Error('the other process has ended')))
+    })
+    return await measure(ground.url, cluster)
+  } finally {
+    await cluster.close()
+    child.disconnect()
+    await ground.close()
+  }
+}
+
 export const store: Bench = {
   name: 'store',
   summary:
     'what remote-only is made of: accesses/s to a store in another process ÷ a batched echo; calls ÷ Redis',
   async run(o) {
-    const ground = await natsGround()
-    const child = fork(fileURLToPath(new URL('./calls-process.js', import.meta.url)), [ground.url])
-    const setup = { model: 'remote-only' } as const
-    const cluster = await ProcessCluster.start(ground.url, 'bench-store', counters, setup, 0)
-    try {
-      await new Promise((resolve, reject) => {
-        child.once('message', resolve)
-        child.once('exit', () => reject(new Error('the other process has ended')))
-      })
-      const bus = await NatsBus.connect({ servers: ground.url, cluster: 'bench', name: 'caller' })
+    const rows = await withStore(async (url) => {
+      const bus = await NatsBus.connect({ servers: url, cluster: 'bench', name: 'caller' })
       const shared = await joinSource(bus, counters, wallMs)
-      const nc = await connect({ servers: ground.url, noAsyncTraces: true })
-      const rows = await besideRedis(shared.body, o)
-      rows.push(...(await besideEcho(cluster.source, new BatchedEcho(nc), o)))
-      await nc.close()
+      const beside = await besideRedis(shared.body, o)
       shared.stop()
       await bus.close()
-      return rows
-    } finally {
-      await cluster.close()
-      child.disconnect()
-      await ground.close()
-    }
+      return beside
+    })
+    return [...rows, ...(await accesses(o))]
   },
 }

@@ -1,8 +1,17 @@
-/** Pictures as SVG text: light, with axes, units and legends, readable without anything else. */
+/**
+ * Pictures as SVG text, readable by themselves and without a network: axes with units, legends, goals. Colours follow
+ * the reader's light or dark theme, also where a page shows the file as an image.
+ */
 
 export interface Goal {
   readonly at: number
   readonly text: string
+}
+/** What a bar shows: a middle, and how far the measured values went. */
+export interface Spread {
+  readonly middle: number
+  readonly least: number
+  readonly most: number
 }
 interface Common {
   readonly title: string
@@ -13,9 +22,12 @@ interface Common {
 }
 export interface Bars extends Common {
   readonly groups: readonly string[]
-  /** A bar of each series in each group; NaN: none. */
-  readonly series: readonly { readonly name: string; readonly values: readonly number[] }[]
-  /** A goal of each group's own. */
+  /** A bar of each series in each group; undefined: none. */
+  readonly series: readonly {
+    readonly name: string
+    readonly values: readonly (Spread | undefined)[]
+  }[]
+  /** A goal of each group's own; NaN: none. */
   readonly marks?: { readonly name: string; readonly values: readonly number[] }
 }
 export interface Lines extends Common {
@@ -25,109 +37,205 @@ export interface Lines extends Common {
     readonly name: string
     readonly points: readonly (readonly [number, number])[]
   }[]
+  /** Stretches of the horizontal axis that have a name. */
+  readonly bands?: readonly {
+    readonly from: number
+    readonly to: number
+    readonly text: string
+  }[]
 }
 
 const WIDTH = 860
-const HEIGHT = 400
-const LEFT = 78
-const RIGHT = 24
-const TOP = 74
-const BOTTOM = 62
-const COLOURS = ['#1f6f8b', '#e07a1f', '#7a4fa3', '#4c8c3f', '#b5343c', '#666666']
-const INK = '#222222'
-const GRID = '#dddddd'
-/** Of goals alone. */
-const RED = '#c00000'
+const PLOT = 290
+const LEFT = 76
+const RIGHT = 22
+const BOTTOM = 58
+const LEGEND_TOP = 50
+const LEGEND_LINE = 20
+/** Width of a letter at 13 px, as good as one can tell without a font. */
+const LETTER = 6.9
+
+/** Light, dark: six series, told apart by those who see few colours as well. */
+const COLOURS = [
+  ['#0b62c4', '#58a6ff'],
+  ['#3f8f4f', '#56c271'],
+  ['#d9730d', '#f0a24b'],
+  ['#8a3fb0', '#c792ea'],
+  ['#6b7280', '#9aa4b2'],
+  ['#a8324a', '#f08aa0'],
+] as const
+/** What has a colour of its own wherever it is. */
+const FIXED = ['shared', 'local-only', 'remote-only', 'stop-and-sync', 'bare loop']
+
+const themed = (selector: string, rule: string, [light, dark]: readonly [string, string]) => ({
+  light: `${selector}{${rule.replaceAll('$', light)}}`,
+  dark: `${selector}{${rule.replaceAll('$', dark)}}`,
+})
+const rules = [
+  themed('.bg', 'fill:$', ['#ffffff', '#0d1117']),
+  themed('.ink', 'fill:$', ['#1f2328', '#e6edf3']),
+  themed('.dim', 'fill:$', ['#59636e', '#9aa4b2']),
+  themed('.grid', 'stroke:$', ['#e3e7eb', '#252c35']),
+  themed('.axis', 'stroke:$', ['#59636e', '#9aa4b2']),
+  themed('.band', 'fill:$', ['#f2f5f8', '#171d26']),
+  themed('.goal', 'stroke:$', ['#c00020', '#ff7b72']),
+  themed('.told', 'fill:$', ['#c00020', '#ff7b72']),
+  themed('.halo', 'stroke:$', ['#ffffff', '#0d1117']),
+  ...COLOURS.flatMap((both, i) => [
+    themed(`.f${i}`, 'fill:$', both),
+    themed(`.l${i}`, 'stroke:$;fill:none', both),
+  ]),
+]
+const STYLE = `${rules.map((rule) => rule.light).join('')}.halo{paint-order:stroke;stroke-width:4;stroke-linejoin:round}@media(prefers-color-scheme:dark){${rules.map((rule) => rule.dark).join('')}}`
 
 type Scale = (value: number) => number
+interface Axis {
+  readonly scale: Scale
+  readonly ticks: readonly number[]
+}
+/** Where the plot stands: below a legend of one line or more. */
+interface Place {
+  readonly top: number
+  readonly floor: number
+}
 
 export function bars(b: Bars): string {
-  const values = b.series.flatMap((s) => s.values).filter((v) => v > 0)
-  const { scale, ticks } = yAxis([...values, ...(b.goals ?? []).map((g) => g.at)], b.log === true)
+  const names = [...b.series.map((s) => s.name), ...(b.marks ? [b.marks.name] : [])]
+  const place = placeBelow(names)
+  const values = b.series.flatMap((s) => s.values).filter((v) => v !== undefined)
+  const marked = (b.marks?.values ?? []).filter((v) => v > 0)
+  const all = [...values.flatMap((v) => [v.least, v.most]), ...marked, ...goalsAt(b)]
+  const y = yAxis(all, b.log === true, place)
   const wide = (WIDTH - LEFT - RIGHT) / b.groups.length
-  const bar = (wide * 0.78) / b.series.length
-  const floor = HEIGHT - BOTTOM
+  const inner = wide * 0.8
+  const bar = Math.min(58, inner / b.series.length)
   const parts = b.groups.flatMap((group, g) => {
-    const start = LEFT + g * wide + wide * 0.11
+    const middle = LEFT + (g + 0.5) * wide
+    const start = middle - (bar * b.series.length) / 2
     const drawn = b.series.map((s, i) => {
-      const value = s.values[g]!
-      if (!(value > 0)) return ''
-      const y = scale(value)
-      const x = start + i * bar
-      const label = text(x + bar / 2 - 1, y - 5, figure(value), { size: 11, anchor: 'middle' })
-      return `<rect x="${n(x)}" y="${n(y)}" width="${n(bar - 2)}" height="${n(floor - y)}" fill="${COLOURS[i]}"/>${label}`
+      const value = s.values[g]
+      return value ? oneBar(value, start + i * bar, bar, y.scale, place, indexOf(s.name, i)) : ''
     })
-    const mark = b.marks
-      ? dashed(start - 4, start + wide * 0.78 + 2, scale(b.marks.values[g]!))
-      : ''
-    const name = text(LEFT + (g + 0.5) * wide, floor + 20, group, { size: 13, anchor: 'middle' })
+    const goal = b.marks?.values[g] ?? Number.NaN
+    const end = start + bar * b.series.length
+    const mark = goal > 0 ? dashed(start - 5, end + 3, y.scale(goal)) : ''
+    const name = text(middle, place.floor + 20, group, { size: 13, anchor: 'middle' })
     return [...drawn, mark, name]
   })
-  const names = [...b.series.map((s) => s.name), ...(b.marks ? [b.marks.name] : [])]
-  const inside = [grid(ticks, scale), ...parts, goalLines(b.goals, scale), floorLine()]
-  const colourAt = (name: string, i: number) => (name === b.marks?.name ? RED : COLOURS[i]!)
-  return frame(b, names, inside, colourAt)
+  return frame(b, names, place, [grid(y, place), ...parts, goalLines(b, y.scale), floorLine(place)])
+}
+
+function oneBar(v: Spread, x: number, bar: number, y: Scale, place: Place, colour: number): string {
+  const top = y(v.middle)
+  const middle = x + bar / 2
+  const rect = `<rect x="${n(x + 1)}" y="${n(top)}" width="${n(bar - 2)}" height="${n(place.floor - top)}" rx="2" class="f${colour}"/>`
+  const [low, high] = [y(v.least), y(v.most)]
+  const ends = [low, high].map(
+    (at) =>
+      `<line x1="${n(middle - 4)}" x2="${n(middle + 4)}" y1="${n(at)}" y2="${n(at)}" class="axis"/>`,
+  )
+  const whisker = `<line x1="${n(middle)}" x2="${n(middle)}" y1="${n(low)}" y2="${n(high)}" class="axis"/>${ends.join('')}`
+  const spread = v.most > v.least ? whisker : ''
+  const label = text(middle, Math.min(top, high) - 5, figure(v.middle), {
+    size: 11,
+    anchor: 'middle',
+    halo: true,
+  })
+  return rect + spread + label
 }
 
 export function lines(l: Lines): string {
-  const all = l.series.flatMap((s) => s.points)
-  const ys = [...all.map(([, y]) => y), ...(l.goals ?? []).map((g) => g.at)].filter((y) => y > 0)
-  const { scale, ticks } = yAxis(ys, l.log === true)
-  const xs = all.map(([x]) => x)
-  const { scale: scaleX, ticks: ticksX } = xAxis(xs, l.logX === true)
-  const floor = HEIGHT - BOTTOM
-  const marks = ticksX.map((x) => {
-    const at = n(scaleX(x))
-    const tick = `<line x1="${at}" x2="${at}" y1="${floor}" y2="${floor + 5}" stroke="${INK}"/>`
-    return tick + text(scaleX(x), floor + 19, figure(x), { size: 12, anchor: 'middle' })
-  })
-  const paths = l.series.map((s, i) => {
-    const points = s.points.filter(([, y]) => y > 0)
-    const d = points.map(([x, y], at) => `${at ? 'L' : 'M'}${n(scaleX(x))} ${n(scale(y))}`)
-    const dash = s.name.includes('99th') ? ' stroke-dasharray="3 3"' : ''
-    const width = dash ? 1.2 : 2.2
-    if (points.length === 0) return ''
-    return `<path d="${d.join('')}" fill="none" stroke="${colour(s.name, i, l)}" stroke-width="${width}"${dash}/>`
-  })
-  const label = text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, l.x, { size: 13, anchor: 'middle' })
   const names = l.series.map((s) => s.name)
-  const inside = [grid(ticks, scale), ...paths, ...marks, label]
-  return frame(l, names, [...inside, goalLines(l.goals, scale), floorLine()], (name, i) =>
-    colour(name, i, l),
-  )
+  const place = placeBelow(names)
+  const all = l.series.flatMap((s) => s.points)
+  const ys = [...all.map(([, y]) => y), ...goalsAt(l)].filter((y) => y > 0)
+  const y = yAxis(ys, l.log === true, place)
+  const x = xAxis([...new Set(all.map(([at]) => at))], l.logX === true)
+  const marks = x.ticks.map((tick) => {
+    const at = n(x.scale(tick))
+    const mark = `<line x1="${at}" x2="${at}" y1="${place.floor}" y2="${place.floor + 5}" class="axis"/>`
+    return mark + text(x.scale(tick), place.floor + 19, figure(tick), { anchor: 'middle' })
+  })
+  const paths = l.series.map((s, i) => path(s.points, x.scale, y.scale, colourOf(l, i), s.name))
+  const label = text((LEFT + WIDTH - RIGHT) / 2, place.floor + 42, l.x, {
+    size: 13,
+    anchor: 'middle',
+  })
+  const bands = (l.bands ?? []).map((band) => {
+    const [from, to] = [x.scale(band.from), x.scale(band.to)]
+    const ground = `<rect x="${n(from)}" y="${place.top}" width="${n(to - from)}" height="${PLOT}" class="band"/>`
+    return (
+      ground + text((from + to) / 2, place.top + 15, band.text, { anchor: 'middle', dim: true })
+    )
+  })
+  const inside = [...bands, grid(y, place), ...paths, ...marks, label, goalLines(l, y.scale)]
+  return frame(l, names, place, [...inside, floorLine(place)], (_, i) => colourOf(l, i))
 }
+
+/** Few points are marked, many are a line alone; a percentile's line is thin. */
+function path(
+  points: Lines['series'][number]['points'],
+  x: Scale,
+  y: Scale,
+  colour: number,
+  name: string,
+): string {
+  const shown = points.filter(([, value]) => value > 0)
+  const d = shown.map(([at, value], i) => `${i ? 'L' : 'M'}${n(x(at))} ${n(y(value))}`).join('')
+  const thin = isThin(name) ? ' stroke-width="1.1" stroke-dasharray="4 3"' : ' stroke-width="2.2"'
+  const line = `<path d="${d}" class="l${colour}"${thin} stroke-linejoin="round"/>`
+  if (shown.length > 12) return line
+  const dots = shown.map(
+    ([at, value]) => `<circle cx="${n(x(at))}" cy="${n(y(value))}" r="4" class="f${colour}"/>`,
+  )
+  return line + dots.join('')
+}
+
+const isThin = (name: string) => name.includes('99th')
 
 /** A percentile's line has its model's colour. */
-function colour(name: string, i: number, l: Lines): string {
-  if (name.startsWith('goal')) return RED
-  const model = name.split(',')[0]!
-  const models = [...new Set(l.series.map((s) => s.name.split(',')[0]!))]
-  return COLOURS[models.length < l.series.length ? models.indexOf(model) : i]!
+function colourOf(l: Lines, i: number): number {
+  const model = (name: string) => name.split(', ')[0]!
+  const models = [...new Set(l.series.map((s) => model(s.name)))]
+  return indexOf(model(l.series[i]!.name), models.indexOf(model(l.series[i]!.name)))
+}
+function indexOf(name: string, otherwise: number): number {
+  const fixed = FIXED.indexOf(name)
+  return fixed < 0 ? otherwise % COLOURS.length : fixed
 }
 
-function yAxis(values: readonly number[], log: boolean): { scale: Scale; ticks: number[] } {
+const goalsAt = (c: Common) => (c.goals ?? []).map((goal) => goal.at)
+
+// ---- axes ----
+
+function yAxis(values: readonly number[], log: boolean, { top, floor }: Place): Axis {
+  const range: Scale = (part) => floor - part * (floor - top)
   const most = Math.max(...values)
-  const range: Scale = (part) => HEIGHT - BOTTOM - part * (HEIGHT - BOTTOM - TOP)
   if (!log) {
-    const ticks = steps(most)
-    const top = ticks.at(-1)!
-    return { scale: (v) => range(v / top), ticks }
+    const ticks = steps(most * 1.04)
+    const end = ticks.at(-1)!
+    return { scale: (v) => range(v / end), ticks }
   }
-  const { from, to, ticks } = decades(Math.min(...values), most)
+  const least = Math.min(...values)
+  const wide = most / least > 300
+  const ticks = wide ? decades(least, most, [1]) : decades(least, most, [1, 2, 5])
+  const [from, to] = [Math.log10(ticks[0]!), Math.log10(ticks.at(-1)!)]
   return { scale: (v) => range((Math.log10(v) - from) / (to - from)), ticks }
 }
 
-function xAxis(values: readonly number[], log: boolean): { scale: Scale; ticks: number[] } {
+function xAxis(values: readonly number[], log: boolean): Axis {
   const [least, most] = [Math.min(...values), Math.max(...values)]
-  const range: Scale = (part) => LEFT + part * (WIDTH - RIGHT - LEFT)
+  const [from, to] = [LEFT + 12, WIDTH - RIGHT - 12]
   if (log) {
-    const { from, to, ticks } = decades(least, most)
-    return { scale: (v) => range((Math.log10(v) - from) / (to - from)), ticks }
+    const [a, b] = [Math.log10(least), Math.log10(most)]
+    const scale: Scale = (v) => from + ((Math.log10(v) - a) / (b - a || 1)) * (to - from)
+    const all = decades(least, most, [1]).filter((tick) => tick >= least && tick <= most)
+    return { scale, ticks: values.length <= 8 ? values : all }
   }
   const step = steps(most - least)[1]!
   const ticks: number[] = []
   for (let x = Math.ceil(least / step) * step; x <= most; x += step) ticks.push(x)
-  return { scale: (v) => range((v - least) / (most - least)), ticks }
+  return { scale: (v) => from + ((v - least) / (most - least)) * (to - from), ticks }
 }
 
 /** From 0 on, five or so, round. */
@@ -138,70 +246,118 @@ function steps(most: number): number[] {
   return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => i * step)
 }
 
-function decades(least: number, most: number): { from: number; to: number; ticks: number[] } {
-  const from = Math.floor(Math.log10(least))
-  const to = Math.max(from + 1, Math.ceil(Math.log10(most)))
-  return { from, to, ticks: Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i)) }
+/** Multiples of powers of ten, the first at or below the least value and the last at or above the most. */
+function decades(least: number, most: number, multiples: readonly number[]): number[] {
+  const all: number[] = []
+  for (let ten = Math.floor(Math.log10(least)); ten <= Math.ceil(Math.log10(most)); ten++) {
+    for (const m of multiples) all.push(m * 10 ** ten)
+  }
+  const first = all.findLastIndex((tick) => tick <= least * 1.0001)
+  const last = all.findIndex((tick) => tick >= most)
+  const ticks = all.slice(Math.max(0, first), last < 0 ? undefined : last + 1)
+  return ticks.length > 1 ? ticks : [ticks[0]!, ticks[0]! * 10]
 }
 
-function grid(ticks: readonly number[], scale: Scale): string {
+function grid({ scale, ticks }: Axis, { top }: Place): string {
   return ticks
     .map((tick) => {
-      const y = n(scale(tick))
-      const line = `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y}" y2="${y}" stroke="${GRID}"/>`
-      return line + text(LEFT - 8, scale(tick) + 4, figure(tick), { size: 12, anchor: 'end' })
+      const at = Math.max(top, scale(tick))
+      const line = `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${n(at)}" y2="${n(at)}" class="grid"/>`
+      return line + text(LEFT - 8, at + 4, figure(tick), { anchor: 'end' })
     })
     .join('')
 }
 
-function goalLines(goals: readonly Goal[] | undefined, scale: Scale): string {
-  return (goals ?? [])
+function goalLines(c: Common, scale: Scale): string {
+  return (c.goals ?? [])
     .map(({ at, text: what }) => {
-      const line = dashed(LEFT, WIDTH - RIGHT, scale(at))
-      return line + text(WIDTH - RIGHT - 4, scale(at) - 5, what, { anchor: 'end', fill: RED })
+      const y = scale(at)
+      const label = text(WIDTH - RIGHT - 4, y - 6, what, { anchor: 'end', told: true, halo: true })
+      return dashed(LEFT, WIDTH - RIGHT, y) + label
     })
     .join('')
 }
 
 function dashed(from: number, to: number, y: number): string {
-  return `<line x1="${n(from)}" x2="${n(to)}" y1="${n(y)}" y2="${n(y)}" stroke="${RED}" stroke-width="1.5" stroke-dasharray="6 4"/>`
+  return `<line x1="${n(from)}" x2="${n(to)}" y1="${n(y)}" y2="${n(y)}" class="goal" stroke-width="1.8" stroke-dasharray="6 4"/>`
 }
 
-function floorLine(): string {
-  const y = HEIGHT - BOTTOM
-  return `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y}" y2="${y}" stroke="${INK}"/>`
+function floorLine({ floor }: Place): string {
+  return `<line x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${floor}" y2="${floor}" class="axis"/>`
+}
+
+// ---- frame ----
+
+interface Entry {
+  readonly name: string
+  readonly x: number
+  readonly line: number
+}
+
+/** A legend's names, on as many lines as they need. */
+function laidOut(names: readonly string[]): Entry[] {
+  let [x, line] = [LEFT, 0]
+  return names.map((name) => {
+    const wide = 19 + name.length * LETTER + 16
+    if (x > LEFT && x + wide > WIDTH - RIGHT) {
+      x = LEFT
+      line++
+    }
+    const entry = { name, x, line }
+    x += wide
+    return entry
+  })
+}
+
+function placeBelow(names: readonly string[]): Place {
+  const last = laidOut(names).at(-1)?.line ?? 0
+  const top = LEGEND_TOP + (last + 1) * LEGEND_LINE + 12
+  return { top, floor: top + PLOT }
 }
 
 function frame(
   c: Common,
   names: readonly string[],
+  place: Place,
   parts: readonly string[],
-  colourOf = (_name: string, i: number) => COLOURS[i]!,
+  colour: (name: string, i: number) => number = indexOf,
 ): string {
-  let x = LEFT
-  const legend = names.map((name, i) => {
-    const box = `<rect x="${n(x)}" y="44" width="13" height="13" fill="${colourOf(name, i)}"${name.includes('99th') ? ' opacity="0.45"' : ''}/>`
-    const at = x + 19
-    x = at + name.length * 7 + 15
-    return box + text(at, 55, name, { size: 13 })
+  const height = place.floor + BOTTOM
+  const legend = laidOut(names).map(({ name, x, line }, i) => {
+    const y = LEGEND_TOP + line * LEGEND_LINE - 11
+    const isGoal = name.startsWith('goal')
+    const fill = isGoal ? '' : `<rect x="${n(x)}" y="${y}" width="13" height="13" rx="2"`
+    const shown = isThin(name)
+      ? `<line x1="${n(x)}" x2="${n(x + 13)}" y1="${y + 7}" y2="${y + 7}" class="l${colour(name, i)}" stroke-width="1.5" stroke-dasharray="4 3"/>`
+      : `${fill} class="f${colour(name, i)}"/>`
+    const sign = isGoal ? dashed(x, x + 14, y + 7) : shown
+    return sign + text(x + 19, y + 11, name, { size: 13 })
   })
-  const middle = (TOP + HEIGHT - BOTTOM) / 2
+  const middle = (place.top + place.floor) / 2
   const yLabel = `<g transform="translate(18 ${middle}) rotate(-90)">${text(0, 0, c.y, { size: 13, anchor: 'middle' })}</g>`
-  const title = text(LEFT, 26, c.title, { size: 16, bold: true })
-  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="Helvetica, Arial, sans-serif">`
-  const ground = `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`
-  return `${head}${ground}${title}${legend.join('')}${yLabel}${parts.join('')}</svg>\n`
+  const title = text(LEFT, 24, c.title, { size: 16, bold: true })
+  const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="Helvetica, Arial, sans-serif" role="img">`
+  const ground = `<rect width="${WIDTH}" height="${height}" class="bg"/>`
+  return `${head}<title>${escaped(c.title)}</title><style>${STYLE}</style>${ground}${title}${legend.join('')}${yLabel}${parts.join('')}</svg>\n`
 }
 
 function text(
   x: number,
   y: number,
   what: string,
-  o: { size?: number; anchor?: string; fill?: string; bold?: boolean } = {},
+  o: {
+    size?: number
+    anchor?: string
+    bold?: boolean
+    dim?: boolean
+    told?: boolean
+    halo?: boolean
+  } = {},
 ): string {
-  const { size = 12, anchor = 'start', fill = INK, bold = false } = o
+  const { size = 12, anchor = 'start', bold = false, dim = false, told = false, halo = false } = o
   const weight = bold ? ' font-weight="bold"' : ''
-  return `<text x="${n(x)}" y="${n(y)}" font-size="${size}" text-anchor="${anchor}" fill="${fill}"${weight}>${escaped(what)}</text>`
+  const ink = told ? 'told' : dim ? 'dim' : 'ink'
+  return `<text x="${n(x)}" y="${n(y)}" font-size="${size}" text-anchor="${anchor}" class="${ink}${halo ? ' halo' : ''}"${weight}>${escaped(what)}</text>`
 }
 
 export function escaped(what: string): string {
