@@ -105,7 +105,10 @@ function scaleStops(told: Told): Picture[] {
     const flows = Number(row.what.split(' ')[0]).toLocaleString('en-US')
     const series = inMs(row)
     const shared = series.find((s) => s.name === 'shared, median')?.points ?? []
-    const goal = { at: 100 * median(shared.map(([, y]) => y)), text: 'goal: 100 × shared' }
+    const goal = {
+      at: 100 * median(shared.map(([, y]) => y)),
+      text: 'goal for the median of stop-and-sync: above 100 × shared',
+    }
     const svg = lines({
       title: `Latency while 1 instance becomes 2, ${flows} flows: shared and stop-and-sync`,
       y: 'ms, log scale',

@@ -15,7 +15,7 @@ const STYLE = `:root{color-scheme:light dark;--ink:#1f2328;--dim:#59636e;--line:
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--dim:#9aa4b2;--line:#30363d;--bg:#0d1117;--card:#161b22;--bad:#ff7b72;--good:#56c271}}
 body{font:15px/1.5 system-ui,Helvetica,Arial,sans-serif;color:var(--ink);background:var(--bg);max-width:1000px;margin:2em auto;padding:0 1.2em}
 h1{font-size:1.6em;margin-bottom:.2em}h2{font-size:1.2em;margin-top:2.2em;border-bottom:1px solid var(--line);padding-bottom:.2em}
-p.of,figcaption,td.note{color:var(--dim)}figure{margin:1.6em 0 2.4em}figure svg{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
+p.of,figcaption,td.note{color:var(--dim)}figure{margin:1.6em 0 2.4em}figure svg{width:100%;height:auto;border:1px solid var(--line);border-radius:6px}
 figcaption{font-size:14px;margin-top:.4em}.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}
 th{text-align:left;color:var(--dim);font-weight:600}td,th{border-top:1px solid var(--line);padding:.4em .7em .4em 0;vertical-align:top}
 td.figure{white-space:nowrap;font-variant-numeric:tabular-nums}td.goal{white-space:nowrap}.missed{color:var(--bad);font-weight:600}.reached{color:var(--good)}

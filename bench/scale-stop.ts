@@ -177,7 +177,7 @@ async function pair(packets: Packets, flows: number): Promise<Pair> {
   return { shared, stop }
 }
 
-const ms = (us: number) => (us / 1000).toFixed(us < 10_000 ? 2 : 0)
+const ms = (us: number) => Number((us / 1000).toPrecision(2))
 
 function rowsOf(flows: number, pairs: readonly Pair[], goal: boolean): Row[] {
   const p50 = (of: (p: Pair) => Latency) => median(pairs.map((p) => of(p).percentile(50)))

@@ -77,6 +77,7 @@ const rules = [
   themed('.dim', 'fill:$', ['#59636e', '#9aa4b2']),
   themed('.grid', 'stroke:$', ['#e3e7eb', '#252c35']),
   themed('.axis', 'stroke:$', ['#59636e', '#9aa4b2']),
+  themed('.whisker', 'stroke:$;opacity:.7', ['#1f2328', '#f0f3f6']),
   themed('.band', 'fill:$', ['#f2f5f8', '#171d26']),
   themed('.goal', 'stroke:$', ['#c00020', '#ff7b72']),
   themed('.told', 'fill:$', ['#c00020', '#ff7b72']),
@@ -104,7 +105,9 @@ export function bars(b: Bars): string {
   const place = placeBelow(names)
   const values = b.series.flatMap((s) => s.values).filter((v) => v !== undefined)
   const marked = (b.marks?.values ?? []).filter((v) => v > 0)
-  const all = [...values.flatMap((v) => [v.least, v.most]), ...marked, ...goalsAt(b)]
+  // Beneath the least one, so that its bar is one on a log scale.
+  const floor = Math.min(...values.map((v) => v.middle)) * 0.6
+  const all = [floor, ...values.flatMap((v) => [v.least, v.most]), ...marked, ...goalsAt(b)]
   const y = yAxis(all, b.log === true, place)
   const wide = (WIDTH - LEFT - RIGHT) / b.groups.length
   const inner = wide * 0.8
@@ -132,11 +135,11 @@ function oneBar(v: Spread, x: number, bar: number, y: Scale, place: Place, colou
   const [low, high] = [y(v.least), y(v.most)]
   const ends = [low, high].map(
     (at) =>
-      `<line x1="${n(middle - 4)}" x2="${n(middle + 4)}" y1="${n(at)}" y2="${n(at)}" class="axis"/>`,
+      `<line x1="${n(middle - 4)}" x2="${n(middle + 4)}" y1="${n(at)}" y2="${n(at)}" class="whisker"/>`,
   )
-  const whisker = `<line x1="${n(middle)}" x2="${n(middle)}" y1="${n(low)}" y2="${n(high)}" class="axis"/>${ends.join('')}`
+  const whisker = `<line x1="${n(middle)}" x2="${n(middle)}" y1="${n(low)}" y2="${n(high)}" class="whisker"/>${ends.join('')}`
   const spread = v.most > v.least ? whisker : ''
-  const label = text(middle, Math.min(top, high) - 5, figure(v.middle), {
+  const label = text(middle, top - 5, figure(v.middle), {
     size: 11,
     anchor: 'middle',
     halo: true,
@@ -182,7 +185,9 @@ function path(
 ): string {
   const shown = points.filter(([, value]) => value > 0)
   const d = shown.map(([at, value], i) => `${i ? 'L' : 'M'}${n(x(at))} ${n(y(value))}`).join('')
-  const thin = isThin(name) ? ' stroke-width="1.1" stroke-dasharray="4 3"' : ' stroke-width="2.2"'
+  const thin = isThin(name)
+    ? ' stroke-width="1.1" stroke-dasharray="4 3" opacity="0.7"'
+    : ' stroke-width="2.2"'
   const line = `<path d="${d}" class="l${colour}"${thin} stroke-linejoin="round"/>`
   if (shown.length > 12) return line
   const dots = shown.map(
