@@ -260,7 +260,7 @@ function placement(told: Told): Picture | undefined {
   const series = curves(told.placement, (row) => row.series !== undefined)
   if (series.length === 0) return undefined
   const svg = lines({
-    title: 'Time to compute the next view, 1 to 1,000 instances',
+    title: 'What one more instance costs, 1 to 1,000 instances',
     y: 'ms',
     x: 'instances, log scale',
     logX: true,
@@ -268,6 +268,6 @@ function placement(told: Told): Picture | undefined {
     goals: [{ at: 10, text: 'goal: 10 ms' }],
   })
   const says =
-    '16,384 slots. Each is looked at whatever the number of instances, so the curve is flat until the members themselves are as many as to show: the newcomer takes its slots from whoever has most, one after the other.'
+    '16,384 slots. The next view is computed by whoever joins; then each member reads it and compares it slot by slot, and the newcomer fetches its tokens, here with all members on one thread. Both go by the number of slots, not of instances: so the curves lie flat, but at the left end, where the newcomer gets a large share of all slots and the engine still compiles.'
   return { file: 'placement.svg', svg, says }
 }
