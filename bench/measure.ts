@@ -106,11 +106,16 @@ export async function paired(arms: readonly Arm[], o: BenchOptions): Promise<Sam
     const n = samples[0]!.length
     if (arms.some((arm) => arm.isOver?.())) return samples
     if (n >= 2 && (o.tiny || performance.now() > end)) return samples
-    if (n >= ROUNDS_MIN && isNarrow(samples)) return samples
+    if (n >= ROUNDS_MIN && areNarrow(samples)) return samples
   }
 }
 
-function isNarrow(samples: readonly Sample[][]): boolean {
+function areNarrow(samples: readonly Sample[][]): boolean {
   const base = samples[samples.length - 1]!
   return samples.slice(0, -1).every((arm) => ratioOf(arm, base).half <= HALF_WIDTH)
+}
+
+/** Values whose mean is known as well as a comparison is to know it. */
+export function isNarrow(ratios: readonly number[]): boolean {
+  return ratios.length >= ROUNDS_MIN && ratioOfValues(ratios).half <= HALF_WIDTH
 }

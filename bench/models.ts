@@ -6,7 +6,7 @@ import type { Latency } from '../loadgen/index.ts'
 import { builtIn, type NF, type OptionValues } from '../nf-apps/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { ProcessCluster } from './cluster.ts'
-import { median, paired, rate, ratioOf, ratioOfValues, type Sample } from './measure.ts'
+import { isNarrow, median, paired, rate, ratioOf, ratioOfValues, type Sample } from './measure.ts'
 import type { Setup } from './members.ts'
 import { type Packets, streamOf } from './packets.ts'
 import { natsGround } from './pair.ts'
@@ -25,7 +25,9 @@ const CALM_MS = 400
 /** The other load for latencies: this share of what remote-only does flat out, the least of all. */
 const LOADED_SHARE = 0.8
 const LOADED_MS = 250
-const LATENCY_ROUNDS = 7
+/** Of the time of a comparison, for each of the two. */
+const LATENCY_TIME = 0.5
+const LATENCY_ROUNDS_MIN = 3
 
 const compared = ['shared', 'local-only', 'remote-only'] as const satisfies StateModel[]
 type Compared = (typeof compared)[number]
@@ -126,18 +128,23 @@ class Comparison {
     return { samples, cpuUs, calm, loaded }
   }
 
+  /** Rounds of all models at this load, until the ratio of remote-only's median to shared's is known or the time is up. */
   private async latencies(perSecond: number, ms: number): Promise<Loaded> {
+    const { o } = this
     const rounds: ByModel<Latency[]> = {}
     const models = [...this.clusters.keys()]
     const count = Math.round((perSecond * ms) / 1000)
-    for (let round = 0; round < (this.o.tiny ? 2 : LATENCY_ROUNDS); round++) {
+    const end = performance.now() + o.seconds * 1000 * LATENCY_TIME
+    for (let round = 0; models.every((m) => this.next[m]! + count <= this.packets.count); round++) {
       for (let i = 0; i < models.length; i++) {
         const model = models[(i + round) % models.length]!
-        if (this.next[model]! + count > this.packets.count) continue
         const cluster = this.clusters.get(model)!
         const told = await cluster.paced(this.packets, this.take(model, count), count, perSecond)
         rounds[model] = [...(rounds[model] ?? []), told]
       }
+      const isKnown = isNarrow(ratiosOf(rounds, 'remote-only', 'shared'))
+      const isEnough = round + 1 >= (o.tiny ? 1 : LATENCY_ROUNDS_MIN)
+      if (isEnough && (o.tiny || isKnown || performance.now() > end)) break
     }
     return { perSecond, rounds }
   }
@@ -217,10 +224,13 @@ function shortRow(what: string, { samples }: Found): Row {
 }
 
 /** Of median latencies, round by round. */
+function ratiosOf(rounds: ByModel<Latency[]>, ours: Compared, base: Compared): number[] {
+  const [a = [], b = []] = [rounds[ours], rounds[base]]
+  return a.map((one, i) => one.percentile(50) / b[i]!.percentile(50))
+}
+
 function latencyRow(what: string, of: Loaded, ours: Compared, base: Compared): Row {
-  const [a = [], b = []] = [of.rounds[ours], of.rounds[base]]
-  const ratios = a.slice(0, b.length).map((one, i) => one.percentile(50) / b[i]!.percentile(50))
-  const ratio = ratioOfValues(ratios)
+  const ratio = ratioOfValues(ratiosOf(of.rounds, ours, base))
   const ms = (us: number) => (us / 1000).toFixed(us < 10_000 ? 2 : 0)
   const each = Object.entries(of.rounds).map(
     ([model, rounds]) => `${model} ${ms(p(rounds, 50))} (${ms(p(rounds, 99))})`,
