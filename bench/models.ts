@@ -16,6 +16,8 @@ import { accesses } from './store.ts'
 const ROUND = 30_000
 /** The stream has so many rounds; all models get the same ones. */
 const ROUNDS_MAX = 32
+/** Before anything is measured: every process has compiled what it runs by then. */
+const WARM_ROUNDS = 3
 const FLOWS = 10_000
 /** Of a packet: enough for a service's greeting. */
 const PAYLOAD = 64
@@ -99,6 +101,12 @@ class Comparison {
     const { clusters, packets, o } = this
     const models = [...clusters.keys()]
     const size = o.tiny ? 1_000 : ROUND
+    for (let round = 0; round < (o.tiny ? 0 : WARM_ROUNDS); round++) {
+      for (const model of models) {
+        await clusters.get(model)!.flood(packets, this.take(model, size), size)
+      }
+    }
+    const first = this.next.shared!
     const before = new Map(models.map((model) => [model, clusters.get(model)!.cpuMs()]))
     const arms = models.map((model) => ({
       name: model,
@@ -113,7 +121,7 @@ class Comparison {
     for (const [i, model] of models.entries()) {
       samples[model] = told[i]!
       const perPacket = ([id, ms]: [string, number]) =>
-        [id, ((ms - before.get(model)![id]!) * 1000) / this.next[model]!] as const
+        [id, ((ms - before.get(model)![id]!) * 1000) / (this.next[model]! - first)] as const
       const ofProcesses = Object.entries(clusters.get(model)!.cpuMs())
       // The source is one process for all models.
       cpuUs[model] = Object.fromEntries(
