@@ -98,6 +98,12 @@ function write(told: Measured, to: { json?: string; report?: string; pictures?: 
   }
 }
 
+/** As they run, whichever of them is of an earlier run. */
+function inOrder(all: Measured['benches']): Measured['benches'] {
+  const ran = benches.filter(({ name }) => all[name])
+  return Object.fromEntries(ran.map(({ name }) => [name, all[name]!]))
+}
+
 /** Undefined if it failed: the others go on. */
 async function rowsOf(bench: Bench, tiny: boolean, seconds: number): Promise<Row[] | undefined> {
   const start = performance.now()
@@ -127,8 +133,9 @@ async function main(): Promise<number> {
   if (!(seconds > 0)) throw new Mistake(`--seconds takes a number above 0, not '${values.seconds}'`)
   const chosen = name === undefined ? [] : named(name)
   const all: Record<string, readonly Row[]> = { ...earlier(values.from) }
-  const told = { machine: machine(), at: new Date().toISOString(), benches: all }
-  process.stdout.write(`${told.machine}\n`)
+  const machineNow = machine()
+  const told = () => ({ machine: machineNow, at: new Date().toISOString(), benches: inOrder(all) })
+  process.stdout.write(`${machineNow}\n`)
   let failed = 0
   for (const [i, bench] of chosen.entries()) {
     process.stderr.write(`${bench.name}, ${i + 1} of ${chosen.length}\n`)
@@ -140,9 +147,9 @@ async function main(): Promise<number> {
     }
     for (const row of rows) process.stdout.write(`  ${lineOf(row)}\n`)
     all[bench.name] = rows
-    write(told, values.json === undefined ? {} : { json: values.json }) // as far as it has come
+    write(told(), values.json === undefined ? {} : { json: values.json }) // as far as it has come
   }
-  write(told, values)
+  write(told(), values)
   const goals = Object.values(all)
     .flat()
     .filter((row) => row.goal)

@@ -188,6 +188,7 @@ function path(
   const thin = isThin(name)
     ? ' stroke-width="1.1" stroke-dasharray="4 3" opacity="0.7"'
     : ' stroke-width="2.2"'
+  if (isGoalName(name)) return `<path d="${d}" class="goal" fill="none" ${DASHES}/>`
   const line = `<path d="${d}" class="l${colour}"${thin} stroke-linejoin="round"/>`
   if (shown.length > 12) return line
   const dots = shown.map(
@@ -196,6 +197,8 @@ function path(
   return line + dots.join('')
 }
 
+const DASHES = 'stroke-width="1.8" stroke-dasharray="6 4"'
+const isGoalName = (name: string) => name.startsWith('goal')
 const isThin = (name: string) => name.includes('99th')
 
 /** A percentile's line has its model's colour. */
@@ -234,7 +237,7 @@ function xAxis(values: readonly number[], log: boolean): Axis {
   if (log) {
     const [a, b] = [Math.log10(least), Math.log10(most)]
     const scale: Scale = (v) => from + ((Math.log10(v) - a) / (b - a || 1)) * (to - from)
-    const all = decades(least, most, [1]).filter((tick) => tick >= least && tick <= most)
+    const all = decades(least, most, [1, 2, 5]).filter((tick) => tick >= least && tick <= most)
     return { scale, ticks: values.length <= 8 ? values : all }
   }
   const step = steps(most - least)[1]!
@@ -284,7 +287,7 @@ function goalLines(c: Common, scale: Scale): string {
 }
 
 function dashed(from: number, to: number, y: number): string {
-  return `<line x1="${n(from)}" x2="${n(to)}" y1="${n(y)}" y2="${n(y)}" class="goal" stroke-width="1.8" stroke-dasharray="6 4"/>`
+  return `<line x1="${n(from)}" x2="${n(to)}" y1="${n(y)}" y2="${n(y)}" class="goal" ${DASHES}/>`
 }
 
 function floorLine({ floor }: Place): string {
@@ -330,7 +333,7 @@ function frame(
   const height = place.floor + BOTTOM
   const legend = laidOut(names).map(({ name, x, line }, i) => {
     const y = LEGEND_TOP + line * LEGEND_LINE - 11
-    const isGoal = name.startsWith('goal')
+    const isGoal = isGoalName(name)
     const fill = isGoal ? '' : `<rect x="${n(x)}" y="${y}" width="13" height="13" rx="2"`
     const shown = isThin(name)
       ? `<line x1="${n(x)}" x2="${n(x + 13)}" y1="${y + 7}" y2="${y + 7}" class="l${colour(name, i)}" stroke-width="1.5" stroke-dasharray="4 3"/>`
