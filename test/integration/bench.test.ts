@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { benches, isReached, lineOf } from '../../bench/index.ts'
+import { benches, isReached, lineOf, page, pictures, type Row } from '../../bench/index.ts'
 import { findNatsServer } from '../../bus/index.ts'
 
 /** These start processes of the built program, or a server; the others run in this process alone. */
@@ -59,4 +59,56 @@ describe('a row', () => {
     )
     expect(lineOf({ what: 'calls', unit: '/s', value: 1_234_567 })).toBe('calls: 1.23 M /s')
   })
+})
+
+describe('the report', () => {
+  const rounds = [10, 12, 11].map((wallMs) => ({ count: 1000, wallMs, cpuMs: wallMs * 1.5 }))
+  const models: Row[] = ['prads, spread', 'nat, aligned'].map((of) => ({
+    what: `${of}: packets/s shared ÷ local-only`,
+    value: 0.9,
+    unit: '',
+    goal: { least: 0.95 },
+    samples: { shared: rounds, 'local-only': rounds, 'remote-only': rounds },
+  }))
+  const event: Row = {
+    what: '1000 flows: median latency of the flows that move, stop-and-sync ÷ shared',
+    value: 200,
+    unit: '',
+    goal: { least: 100 },
+    series: {
+      'shared, median': [
+        [0, 10],
+        [10, 12],
+      ],
+      'stop-and-sync, median': [
+        [0, 10],
+        [10, 9_000],
+      ],
+    },
+    note: 'a <note>',
+  }
+  const told = { models, 'scale-stop': [event] }
+
+  it('has the pictures of what ran, each with numbers alone', () => {
+    const drawn = pictures(told)
+    expect(drawn.map(({ file }) => file)).toEqual([
+      'throughput-by-model.svg',
+      'latency-over-scale-out.svg',
+      'cpu-by-model.svg',
+    ])
+    for (const { svg } of drawn) expect(svg).not.toMatch(/NaN|Infinity|undefined/)
+  })
+
+  it('has every figure beside its goal, and asks nothing of a network', () => {
+    const html = page({ machine: 'a machine', at: '2026-01-01T00:00:00Z', benches: told })
+    expect(html).toContain('1 of 3 goals reached')
+    expect(html).toContain('a &lt;note&gt;')
+    expect(html.match(/<svg /g)).toHaveLength(3)
+    const links = html
+      .replaceAll('http://www.w3.org/2000/svg', '')
+      .match(/https?:|src=|@import|url\(/g)
+    expect(links).toBeNull()
+  })
+
+  it('is empty where nothing ran', () => expect(pictures({})).toEqual([]))
 })
