@@ -84,7 +84,8 @@ describe.runIf(isReady)('the package', () => {
   })
 
   it('holds nothing else: no sources, no tests but the kit', () => {
-    const kinds = /^(package\.json|.*\.md|LICENSE|samples\/.*|docs\/[^/]*\.svg|dist\/.*\.(js|d\.ts|js\.map))$/
+    const kinds =
+      /^(package\.json|.*\.md|LICENSE|samples\/.*|docs\/[^/]*\.svg|dist\/.*\.(js|d\.ts|js\.map))$/
     expect(packed.filter((name) => !kinds.test(name))).toEqual([])
     expect(packed.filter((name) => /^dist\/test\/(?!kit\/)|\.test\./.test(name))).toEqual([])
   })
