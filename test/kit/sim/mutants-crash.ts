@@ -2,6 +2,7 @@ import type { MemberNo } from '../../../bus/index.ts'
 import type { View } from '../../../placement/index.ts'
 import { type Inside, part, replace } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
+import { askedForWhileFenced } from './scenarios.ts'
 
 const bias = { crashes: 2, model: 'shared' } as const
 /** So long that operations go on while crashes are noticed and recovered from. */
@@ -27,8 +28,8 @@ export const crashMutants: readonly MutantOf[] = [
   {
     name: 'give-unfrozen',
     rule: 'crash: until all have RECOVERED no actor leaves its home',
-    race: 'an actor that was reported at its home is on its way when the directory names that home',
-    bias: LONG,
+    race: 'it goes between FENCE and REPORT: on its way, it is told by neither, and made afresh beside it',
+    scenario: askedForWhileFenced,
     leaveOut: ({ core }) =>
       Object.defineProperty(core, 'frozen', { get: () => false, set: () => {} }),
   },

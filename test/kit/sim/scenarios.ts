@@ -279,6 +279,41 @@ export const newcomerUnseen: Scenario = (onMember) => {
   if (turn.ended !== 'ok') throw new Violation('one home', `what a leaver gave: ${turn.ended}`)
 }
 
+/** Crash: a turn ends between its instance's FENCE and its REPORT, and its actor has been asked for. */
+export const askedForWhileFenced: Scenario = (onMember) => {
+  const views = new LateViews(onMember)
+  const cluster = clusterOf(4, { slotBits: 2, onMember: views.onMember })
+  const [owner, home, asker, dead] = cluster.nodes as [SimNode, SimNode, SimNode, SimNode]
+  const key = keyAt(owner, owner)
+  let endTurn = () => {}
+  reach(home).boxes.with(key, (s) => {
+    s.n = 7
+    return new Promise<void>((go) => (endTurn = go))
+  })
+  cluster.pass(10)
+  const turn = outcomeOf(reach(asker).boxes.with(key, (s) => ++s.n))
+  cluster.pass(10)
+  views.begin(owner)
+  cluster.crash(dead)
+  const knows = ({ entered }: SimNode) => entered!.body.member.view!.crash.epoch > 0
+  cluster.until(() => knows(home) && knows(asker), 'the crash is noticed')
+  cluster.pass(20)
+  // The asker has all FENCEs, and reports; the home, whose own is out, waits for the last one.
+  const found = loseFrames(cluster, owner, home)
+  views.end()
+  cluster.pass(20)
+  endTurn()
+  cluster.pass(20)
+  found()
+  const isOver = () => [owner, home, asker].every((n) => n.entered!.body.member.space.quiet)
+  cluster.until(() => turn.ended !== '' && isOver(), 'the turn that waited ends, and the recovery')
+  const last = Promise.resolve(reach(owner).boxes.with(key, ({ n }) => n))
+  const n = cluster.settle(last, 'a later turn')
+  if (turn.ended !== 'ok' || n !== 8) {
+    throw new Violation('same state', `7, and one more, came to ${n}; ${turn.ended}`)
+  }
+}
+
 /** Rule 22: one reader asks twice, first while it has no credit; meanwhile the actor moves. */
 export const readWhileStalled: Scenario = (onMember) => {
   const cluster = clusterOf(3, seen(onMember))
