@@ -61,10 +61,10 @@ export const actorMutants: readonly MutantOf[] = [
     rule: '12: at most one unanswered batch per caller and actor',
     race: 'the first is rejected, and the second runs before it',
     leaveOut: ({ updates }) => {
-      type Flush = (type: ActorType, row: number, outbox: { underway: boolean }) => void
-      replace(updates, 'flushOne', (original: Flush) => (type, row, outbox) => {
+      type Flush = (outbox: { underway: boolean }) => void
+      replace(updates, 'flushOne', (original: Flush) => (outbox) => {
         outbox.underway = false
-        original(type, row, outbox)
+        original(outbox)
       })
     },
   },
