@@ -229,7 +229,7 @@ export class Operations {
       this.running.set(doing.id, doing)
       multis.at(key).post({ actor, by: process, id: doing.id })
     } else if (act === 'sums.add') {
-      oracle.added(`sums/${key}`, x)
+      oracle.added(`sums/${key}`, process, x)
       const doing = this.begin(process, 'add', `sums/${key}`, x)
       ;(handles.sums as Sums).at(key).add(x)
       this.ended(doing, null)

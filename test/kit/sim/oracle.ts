@@ -19,6 +19,14 @@ interface Ledger {
   bornInDoubt: boolean
 }
 
+/** What was added to one actor untethered. */
+interface Sum {
+  /** By caller: whose updates may be lost is known at the end. */
+  readonly by: Map<number, number>
+  /** A crash may have taken it. */
+  mayBeLost: boolean
+}
+
 /** An invariant that does not hold, by its name, and what was seen. */
 export class Violation extends Error {
   readonly invariant: string
@@ -55,7 +63,7 @@ export class Oracle {
   private readonly lastByCaller = new Map<string, number>()
   private readonly lastRead = new Map<string, number>()
   private readonly open = new Map<number, string>()
-  private readonly sums = new Map<string, number>()
+  private readonly sums = new Map<string, Sum>()
   private readonly now: () => number
 
   constructor(now: () => number) {
@@ -105,6 +113,7 @@ export class Oracle {
   /** A crash: those actors may be gone with it; a turn that was suspended there never goes on. */
   crash(mayBeLost: (actor: string) => boolean): void {
     this.crashes++
+    for (const [actor, sum] of this.sums) if (mayBeLost(actor)) sum.mayBeLost = true
     for (const [actor, l] of this.ledgers) {
       if (!mayBeLost(actor)) continue
       this.doom(actor)
@@ -114,6 +123,8 @@ export class Oracle {
   }
   /** The actor may be gone from now on. */
   doom(actor: string): void {
+    const sum = this.sums.get(actor)
+    if (sum) sum.mayBeLost = true
     const l = this.ledger(actor)
     l.mayBeLost = true
     l.lostAt = this.now()
@@ -242,11 +253,26 @@ export class Oracle {
   }
 
   /** Conservation: what is added untethered must all arrive. */
-  added(actor: string, x: number): void {
-    this.sums.set(actor, (this.sums.get(actor) ?? 0) + x)
+  added(actor: string, caller: number, x: number): void {
+    const sum = this.sums.get(actor) ?? { by: new Map<number, number>(), mayBeLost: false }
+    this.sums.set(actor, sum)
+    sum.by.set(caller, (sum.by.get(caller) ?? 0) + x)
   }
-  sumsExpected(): ReadonlyMap<string, number> {
-    return this.sums
+  /**
+   * What each sum must come to: all of it, less what a crash may have taken, with the actor or with one of its callers.
+   * `isSure`: the caller is alive, and has counted none of its updates as lost.
+   */
+  *sumsExpected(
+    isSure: (caller: number) => boolean,
+  ): Iterable<{ actor: string; least: number; most: number }> {
+    for (const [actor, { by, mayBeLost }] of this.sums) {
+      let [least, most] = [0, 0]
+      for (const [caller, x] of by) {
+        most += x
+        if (!mayBeLost && isSure(caller)) least += x
+      }
+      yield { actor, least, most }
+    }
   }
 
   wasDone(id: number): boolean {
