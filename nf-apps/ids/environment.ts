@@ -38,8 +38,10 @@ export class Environment {
       disabled: options['all-rules'] === true,
       own,
     })
-    if (loaded.signatures.length === 0 && loaded.refused.length > 0) {
-      throw new RehomeError('bad-input', refusalText(loaded.refused[0]!))
+    if (loaded.signatures.length === 0) {
+      const [first] = loaded.refused
+      const none = `${files.join(', ')}: no rule is switched on (--all-rules takes in all)`
+      throw new RehomeError('bad-input', first ? refusalText(first) : none)
     }
     this.format = known
     this.signatures = loaded.signatures

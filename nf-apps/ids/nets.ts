@@ -65,6 +65,16 @@ export class Variables {
         text.slice(at + 1).replaceAll(/\s/g, ''),
       )
     }
+    // They may name each other, so all are there first.
+    for (const text of given) this.check(text)
+  }
+
+  /** A mistake is told where it was made, not by the first rule that uses it. */
+  private check(text: string): void {
+    const name = `$${text.slice(0, text.indexOf('=')).replace(/^\$/, '')}`
+    const wrong = [() => this.net(name), () => this.port(name)].map(mistakeOf)
+    if (wrong.includes(undefined)) return
+    throw new RehomeError('bad-argument', `--var ${text}: ${[...new Set(wrong)].join('; ')}`)
   }
 
   net(text: string): NetSet | undefined {
@@ -223,4 +233,14 @@ function maskBits(mask: string): number {
   const word = Ip.parse(mask).d
   const bits = Math.clz32(~word >>> 0)
   return wordMask(bits) >>> 0 === word ? bits : Number.NaN
+}
+
+function mistakeOf(parse: () => unknown): string | undefined {
+  try {
+    parse()
+    return undefined
+  } catch (error) {
+    if (error instanceof Unsupported) return error.message
+    throw error
+  }
 }

@@ -290,3 +290,27 @@ describe('as Suricata judges', () => {
     ).toEqual([1])
   })
 })
+
+describe('mistakes that are told before anything runs', () => {
+  it.each([
+    ['HOME_NET', /--var HOME_NET: the form is NAME=value/],
+    ['HOME_NET=10.0.0.0/99', /--var HOME_NET=10.0.0.0\/99: no prefix: '\/99'/],
+    ['PORTS=70000', /--var PORTS=70000: .*70000/],
+    ['A=$B', /--var A=\$B: variable \$B is not given$/],
+    ['A=$A', /--var A=\$A: \$A names itself$/],
+  ])('--var %s, also where no rule uses it', async (given, message) => {
+    const any = rule('ip any any -> any any', '')
+    await expect(lines(any, [], { var: [given] })).rejects.toThrow(message)
+  })
+  it.each([['A=[80,8080:8090]'], ['A=[10.0.0.0/8,!10.1.0.0/16]'], ['A=[$HOME_NET,192.0.2.1]']])(
+    '--var %s is none',
+    async (given) => {
+      expect(await lines(rule('ip any any -> any any', ''), [], { var: [given] })).toEqual([])
+    },
+  )
+  it('a file without a rule that is switched on', async () => {
+    const off = `#${rule('ip any any -> any any', '')}`
+    await expect(lines(off, [])).rejects.toThrow(/no rule is switched on/)
+    expect(await lines(off, [], { 'all-rules': true })).toEqual([])
+  })
+})
