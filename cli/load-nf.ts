@@ -57,11 +57,17 @@ async function prepare(file: string): Promise<void> {
   register(`data:text/javascript,${encodeURIComponent(DOOR_HOOK)}`)
 }
 
-/** What an NF imports as `rehome-nf` is the very package that runs it, installed beside it or not. */
+/**
+ * What an NF imports as `rehome-nf` is the very package that runs it, installed beside it or not. TypeScript is a module
+ * whatever the package.json above it says, or if there is none: as CommonJS it would be refused for a cycle of its own.
+ */
 const DOOR_HOOK = `
 const door = ${JSON.stringify(new URL('../index.js', import.meta.url).href)}
-export function resolve(specifier, context, next) {
-  return specifier === 'rehome-nf' ? { url: door, shortCircuit: true } : next(specifier, context)
+export async function resolve(specifier, context, next) {
+  if (specifier === 'rehome-nf') return { url: door, shortCircuit: true }
+  const found = await next(specifier, context)
+  const isModule = found.format === 'commonjs' && /\\.ts(\\?|$)/.test(found.url)
+  return isModule ? { ...found, format: 'module' } : found
 }
 `
 
