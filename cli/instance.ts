@@ -180,7 +180,9 @@ export class Instance implements Part {
     space.flush()
     if (!space.quiet) return false
     this.clocks.shift()
-    out.begin(first.from, Kind.CLOCK_OK).u32(first.id)
+    const w = out.begin(first.from, Kind.CLOCK_OK)
+    w.u32(first.id)
+    w.u32(this.view?.epoch ?? 0)
     out.end()
     return this.clocks.length > 0
   }

@@ -40,6 +40,8 @@ export class Source implements Part {
   private flipTimer: { cancel(): void } | undefined
   private readonly questions = new Map<number, Question>()
   private nextQuestion = 1
+  /** The view that the end of the traffic waits for. */
+  private awaited = { epoch: Number.POSITIVE_INFINITY, go: () => {} }
   /** Called when a packet that was refused for want of credit may be offered again, or a batch is through. */
   onRoom: () => void = () => {}
 
@@ -79,6 +81,7 @@ export class Source implements Part {
     this.view = view
     this.steerer.onView(view)
     this.flip()
+    if (view.epoch >= this.awaited.epoch) this.awaited.go()
   }
   onCredit(): void {
     this.onRoom()
@@ -143,14 +146,30 @@ export class Source implements Part {
     })
   }
 
-  /** All traffic is through: resolves when every instance has ended what was due and every effect is in. */
+  /**
+   * All traffic is through: resolves when every instance has ended what was due and every effect is in. One that has joined
+   * in a view which others go by already may have got actors that are over: all are asked again, by that view.
+   */
   async finish(): Promise<void> {
     const us = this.steerer.clockUs
     const write = (w: ByteWriter, id: number) => {
       w.u32(id)
       w.f64(us)
     }
-    await this.askAll(write, Kind.CLOCK, () => {})
+    let asked = -1
+    for (let told = 0; asked < told; await this.viewOf(told)) {
+      asked = this.view?.epoch ?? 0
+      await this.askAll(write, Kind.CLOCK, (_from, r) => {
+        told = Math.max(told, r.u32())
+      })
+    }
+  }
+
+  private viewOf(epoch: number): Promise<void> {
+    if ((this.view?.epoch ?? 0) >= epoch) return Promise.resolve()
+    return new Promise((go) => {
+      this.awaited = { epoch, go }
+    })
   }
 
   private async askJson(what: number): Promise<unknown[]> {

@@ -5,6 +5,7 @@ import {
   defineNF,
   f64,
   forward,
+  ip,
   type MaybePromise,
   multiWriter,
   singleWriter,
@@ -15,7 +16,7 @@ import {
   type Verdict,
 } from '../../index.ts'
 import { CaptureRecord, openCapture } from '../../loadgen/index.ts'
-import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
+import { build, LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
 import { expectEquivalent, inMacrotask, simCluster, soloRun } from '../kit/index.ts'
 
 const sample = fileURLToPath(new URL('../../samples/office.pcap', import.meta.url))
@@ -123,6 +124,62 @@ describe('idle times of a few packets end as on one instance', () => {
     return cluster.settle(cluster.source.result(undefined), 'the result')
   }
 })
+
+const Seen = multiWriter(
+  'seen',
+  { atUs: f64 },
+  {
+    at: untether((s, us: number) => {
+      s.atUs = us
+    }),
+  },
+  { due: (s) => s.atUs + 100_000, expire: () => true },
+)
+const sights = defineNF('sights', {
+  state: { sources: Seen.keyedBy(ip) },
+  onPacket(p, { sources }) {
+    sources.at(p.src).at(p.clockUs)
+    return forward
+  },
+  result: async ({ sources }) => (await sources.all()).map(({ key }) => `${key}`).sort(),
+})
+
+it('an instance that the source has not heard of at the end is asked to end what is over too', () =>
+  inMacrotask(() => {
+    let late = false
+    const kept: (() => void)[] = []
+    const cluster = simCluster({
+      seed: 1,
+      nf: () => sights,
+      spread: true,
+      onMember: ({ member }, id) => {
+        const onView = member.onView.bind(member)
+        if (id !== 'source') return
+        member.onView = (view) => {
+          if (late) kept.push(() => onView(view))
+          else onView(view)
+        }
+      },
+    })
+    const send = (from: number, us: number) => {
+      const ends = { src: `10.0.0.${from}`, dst: '10.0.1.1' }
+      const datagram = build.udp({ srcPort: 1, dstPort: 2 }, new Uint8Array(4))
+      cluster.send(build.ethernet({}, build.ipv4(ends, datagram)), us)
+    }
+    for (let from = 1; from <= 40; from++) send(from, from)
+    send(99, 500_000)
+    cluster.until(() => cluster.settled, 'every packet has its verdict')
+    late = true
+    cluster.join()
+    cluster.until(() => cluster.active.length === 2, 'one joins')
+    cluster.pass(300)
+    const finished = cluster.source.finish()
+    cluster.pass(300)
+    late = false
+    for (const see of kept) see()
+    cluster.settle(finished, 'every effect is in')
+    expect(cluster.settle(cluster.source.result(undefined), 'the result')).toEqual(['10.0.0.99'])
+  }))
 
 function* packetsOf(file: string, most: number): Iterable<Packet> {
   const reader = openCapture(file)
