@@ -12,7 +12,9 @@ export class Outputs {
 
   constructor(pcap: string | undefined, events: string | undefined) {
     this.pcap = pcap
-    this.events = events === undefined ? undefined : create(events)
+    // The writer waits for the first frame's link type; whether it can write is told at once.
+    if (pcap !== undefined) closeSync(create('--out-pcap', pcap))
+    this.events = events === undefined ? undefined : create('--events', events)
   }
 
   take({ index, timeUs, linkType, bytes }: Output): void {
@@ -43,11 +45,11 @@ export class Outputs {
   }
 }
 
-function create(path: string): number {
+function create(option: string, path: string): number {
   try {
     return openSync(path, 'w')
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    throw new RehomeError('bad-argument', `--events: cannot write ${path}: ${why.split(',')[0]}`)
+    throw new RehomeError('bad-argument', `${option}: cannot write ${path}: ${why.split(',')[0]}`)
   }
 }

@@ -53,6 +53,10 @@ const mistakes: Record<string, [args: string[], line: RegExp]> = {
     ['run', 'sink', ...good, '--out', '/no/such/out'],
     /cannot write \/no\/such\/out/,
   ],
+  'an --out-pcap that cannot be written': [
+    ['run', 'echo', '--pcap', sample, '--bus', 'memory', '--out-pcap', '/no/such/out.pcap'],
+    /--out-pcap: cannot write \/no\/such\/out\.pcap/,
+  ],
   'no such signatures': [['run', 'prads', ...good, '--signatures', '/no/sig'], /\/no\/sig/],
   'a signature that is none': [
     ['run', 'prads', ...good, '--signatures', signatures('tcp-syn.fp', '# ours\nlinux\n')],
