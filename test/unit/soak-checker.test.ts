@@ -48,7 +48,14 @@ function roundOf(lines: Line[]): Round {
     const { life, n, digest, x } = line
     found.set(line.actor, { life, n, digest, ...(x === undefined ? {} : { sum: x }) })
   }
-  return { lines, found, killed: new Map(), sent: new Map([['flows/1', 2]]), withinNs: 5 }
+  return {
+    lines,
+    found,
+    killed: new Map(),
+    unheard: new Map(),
+    sent: new Map([['flows/1', 2]]),
+    withinNs: 5,
+  }
 }
 
 function wrongs(change: (lines: Line[], round: Round) => void): string {

@@ -11,6 +11,8 @@ import {
 /** What a round of a soak is held against besides what its instances wrote down. */
 export interface Round {
   readonly lines: readonly Line[]
+  /** Operations of processes that nobody was to hear any more, and when they were asked for. */
+  readonly unheard: ReadonlyMap<number, string>
   /** Processes that were killed in this round, and when (ns): what they had is gone. */
   readonly killed: ReadonlyMap<number, number>
   /** Each flow's packets that were sent in this round. */
@@ -261,7 +263,9 @@ class RoundCheck {
     const posts = new Set(this.sent.map(({ id }) => id))
     for (const { id, actor } of this.turns.values()) {
       if (this.begins.has(id) || posts.has(id)) continue
-      this.wrong(`exactly once: ${id} ran on ${actor}, and nobody asked for it`)
+      const late = this.round.unheard.get(id)
+      const by = late === undefined ? 'nobody asked for it' : `it was asked for ${late}`
+      this.wrong(`exactly once: ${id} ran on ${actor}, and ${by}`)
     }
     for (const begin of this.begins.values()) {
       const { id, f, actor, t } = begin

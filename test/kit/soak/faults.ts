@@ -11,8 +11,10 @@ export class Harm {
   readonly seen = noFaults()
   /** Processes that were killed or stopped for too long since `mourn` was last called, and when. */
   private killed = new Map<number, number>()
-  /** Those that were stopped, and taken out meanwhile: from then on nobody hears them. */
-  private fenced = new Map<number, number>()
+  /** Those that were stopped, and taken out: from when on nobody hears them. */
+  private fenced: { pid: number; id: string; stopped: number }[] = []
+  /** When the others knew that an instance had been taken out (ns), if they do. */
+  takenOut: (id: string) => number | undefined = () => undefined
   /** What must not have happened: an instance that ended, or that could not join or leave. */
   readonly surprises: string[] = []
   joins = 0
@@ -93,7 +95,9 @@ export class Harm {
       return
     }
     const since = this.killed.get(node.pid)
-    if (since !== undefined && SILENT.test(node.said)) this.fenced.set(node.pid, since)
+    if (since !== undefined && SILENT.test(node.said)) {
+      this.fenced.push({ pid: node.pid, id: node.id, stopped: since })
+    }
     if (this.closing || since !== undefined) return
     if (SILENT.test(node.said)) {
       // Faults that met, or a machine that is loaded: the others had to take it for dead.
@@ -184,9 +188,15 @@ export class Harm {
 
   /** Who was killed or fenced since it was last asked. */
   mourn(): { killed: ReadonlyMap<number, number>; fenced: ReadonlyMap<number, number> } {
-    const { killed, fenced } = this
+    const { killed } = this
+    // One may have woken up before it was taken out: until then the others rightly heard it.
+    const until = this.fenced.map(({ pid, id, stopped }) => {
+      const out = this.takenOut(id) ?? stopped
+      return [pid, Math.max(stopped, out)] as const
+    })
+    const fenced = new Map(until)
     this.killed = new Map()
-    this.fenced = new Map()
+    this.fenced = []
     return { killed, fenced }
   }
 

@@ -13,11 +13,11 @@ import {
   writeSettings,
 } from '../../../cli/index.ts'
 import { Random } from '../../../loadgen/index.ts'
-import { Checker, noFigures, type RoundFigures } from './checker.ts'
+import { Checker, noFigures, type Round, type RoundFigures } from './checker.ts'
 import { Harm } from './faults.ts'
 import type { Line, Version } from './history.ts'
 import { type FaultKind, noFaults, planRound } from './plan.ts'
-import { type Break, soakNF, WITHIN_MS } from './soak-nf.ts'
+import { type Break, now, soakNF, WITHIN_MS } from './soak-nf.ts'
 import { Traffic } from './traffic.ts'
 import { Wire } from './wire.ts'
 
@@ -78,6 +78,8 @@ export class Soak {
   private server!: NatsServer
   private harm!: Harm
   private entered!: Entered<Source>
+  /** When a view first came here that an instance is no longer in (ns). */
+  private readonly takenOut = new Map<string, number>()
   private traffic!: Traffic
 
   constructor(options: SoakOptions) {
@@ -132,8 +134,21 @@ export class Soak {
       { ...common, settings: this.settings },
       { flipsPerStep: 128, flipEveryMs: 5 },
     )
+    this.noteTakenOut()
     this.traffic = new Traffic(this.entered.body, this.o.seed)
     return wire
+  }
+
+  private noteTakenOut(): void {
+    const { member } = this.entered.body
+    const onView = member.onView.bind(member)
+    member.onView = (view) => {
+      for (const { id, no } of member.view?.members ?? []) {
+        if (!view.memberOf(no)) this.takenOut.set(id, now())
+      }
+      onView(view)
+    }
+    this.harm.takenOut = (id) => this.takenOut.get(id)
   }
 
   private async end(wire: Wire): Promise<void> {
@@ -208,8 +223,10 @@ export class Soak {
     if (actors !== found.size) {
       report.violations.push(`one home: ${actors} activations of ${found.size} actors`)
     }
+    const { lines, unheard } = this.readLines(fenced)
     const figures = checker.check({
-      lines: this.readLines(fenced),
+      lines,
+      unheard,
       killed,
       sent: this.traffic.flows,
       found,
@@ -246,11 +263,12 @@ export class Soak {
   /**
    * What the processes have written since the last round; the files are emptied, so they stay small. One that was taken
    * out while it was stopped goes on where it was, in the middle of a turn or of a burst of packets, until it hears so.
-   * No process can be kept from that, but nobody may hear of it: as if it had died when it was stopped. What others
-   * have from it is found to be asked by nobody.
+   * No process can be kept from that, but nobody may hear of it: as if it had died when it was taken out, or stopped if that
+   * came later. What others have from it is found to be asked by nobody.
    */
-  private readLines(fenced: ReadonlyMap<number, number>): Line[] {
+  private readLines(fenced: ReadonlyMap<number, number>): { lines: Line[]; unheard: Asked } {
     const lines: Line[] = []
+    const unheard = new Map<number, string>()
     for (const name of readdirSync(this.folder)) {
       if (!name.endsWith('.log')) continue
       const file = join(this.folder, name)
@@ -259,11 +277,15 @@ export class Soak {
         if (text === '') continue
         const line = JSON.parse(text) as Line
         if (line.t <= until) lines.push(line)
-        else this.report.unheard++
+        else {
+          this.report.unheard++
+          const late = Math.round((line.t - until) / 1e6)
+          if ('id' in line) unheard.set(line.id, `${late} ms after ${name} was taken out`)
+        }
       }
       truncateSync(file)
     }
-    return lines
+    return { lines, unheard }
   }
 
   // ---- figures ----
@@ -300,6 +322,8 @@ export class Soak {
     }
   }
 }
+
+type Asked = Round['unheard']
 
 interface Collectable {
   all(): Promise<{ key: unknown; state: Version & { sum?: number } }[]>
