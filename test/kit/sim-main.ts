@@ -5,12 +5,13 @@
 import * as fs from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { HistoryEvent } from './history/history.ts'
-import { inParts, partOf, tellParent } from './sim/jobs.ts'
+import { inParts, partOf, tellParent, tellSeeds } from './sim/jobs.ts'
 import { inMacrotask } from './sim/microtasks.ts'
 import { withRules, writeTable } from './sim/mutant-table.ts'
 import { mutantNamed, without } from './sim/mutants.ts'
 import { runNF } from './sim/nf-walk.ts'
 import { Mistake, type Options, parse } from './sim/options.ts'
+import { Progress } from './sim/progress.ts'
 import { type Script, scriptFor } from './sim/script.ts'
 import { parseScript, ScriptError, textOf } from './sim/script-text.ts'
 import { settingsFor } from './sim/settings.ts'
@@ -22,6 +23,8 @@ import { Walk } from './sim/walk.ts'
 const SEEDS_A_JOB = 200
 /** A mix of so many walks that does not reach a message, fault or transition is a bad one. */
 const SEEDS_REACH_ALL = 1000
+/** Exit code of a run that Ctrl-C has cut short, as shells have it. */
+const INTERRUPTED = 130
 /** How long a violation's script is made shorter (ms). */
 const PATIENCE = { ms: 20_000, now: () => performance.now() }
 
@@ -44,12 +47,17 @@ function readScript(file: string): Script {
 
 const mutantOf = (o: Options) => (o.mutant === undefined ? undefined : mutantNamed(o.mutant))
 
-/** Runs the seeds from `from` in steps of `step`; stops at the first violation. */
+/** Runs the seeds from `from` in steps of `step`; stops at the first violation, and at Ctrl-C behind the walk at hand. */
 async function runSeeds(o: Options, from: number, step: number): Promise<Tally> {
   // Errors that are tried again are common here, and their stacks dear; one seed alone shows them.
   if (o.seeds > 1) Error.stackTraceLimit = 0
   const tally = new Tally()
-  for (let seed = from; seed < o.from + o.seeds && !tally.failure; seed += step) {
+  let stopped = false
+  const stop = () => {
+    stopped = true
+  }
+  process.on('SIGINT', stop)
+  for (let seed = from; seed < o.from + o.seeds && !tally.failure && !stopped; seed += step) {
     try {
       if (o.nf === undefined) tally.add(await runWalk(o, seed))
       else {
@@ -59,7 +67,9 @@ async function runSeeds(o: Options, from: number, step: number): Promise<Tally> 
     } catch (error) {
       tally.fail(seed, error)
     }
+    tellSeeds(tally.seeds, PATIENCE.now())
   }
+  process.removeListener('SIGINT', stop)
   return tally
 }
 
@@ -76,10 +86,16 @@ async function runWalk(o: Options, seed: number) {
   }
 }
 
-function runAll(o: Options): Promise<Tally> {
+async function runAll(o: Options): Promise<Tally> {
   const jobs = Math.min(o.jobs, Math.ceil(o.seeds / SEEDS_A_JOB))
   if (o.seeds <= SEEDS_A_JOB) return runSeeds(o, o.from, 1)
-  return inParts(fileURLToPath(import.meta.url), process.argv.slice(2), jobs)
+  const progress = new Progress(o.seeds, PATIENCE.now)
+  const program = fileURLToPath(import.meta.url)
+  try {
+    return await inParts(program, process.argv.slice(2), jobs, progress.seeds)
+  } finally {
+    progress.end()
+  }
 }
 
 function print(o: Options, tally: Tally, seconds: number): void {
@@ -143,7 +159,8 @@ async function main(): Promise<number> {
   const reached =
     tally.unreached.length === 0 || tally.seeds < SEEDS_REACH_ALL || o.nf !== undefined
   if (!reached) process.stderr.write(`never: ${tally.unreached.join(', ')}\n`)
-  return tally.failure || !reached ? 1 : 0
+  if (tally.failure || !reached) return 1
+  return tally.seeds < o.seeds ? INTERRUPTED : 0
 }
 
 main().then(

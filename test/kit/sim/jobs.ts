@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process'
-import { Tally } from './tally.ts'
+import { type Figures, Tally } from './tally.ts'
 
 /**
  * A walk's memory is garbage when it ends: a young generation that holds some walks (MB) is hardly ever copied.
@@ -12,6 +12,12 @@ const NODE_OPTIONS = [
 ]
 const PART = 'REHOME_SIM_PART'
 
+/** How often a part says how far it is (ms). */
+const TELL_MS = 500
+
+/** What a part tells who started it: how many seeds it has run, and at its end what it found. */
+type Told = { readonly seeds: number } | { readonly found: Figures }
+
 /** Which part of the seeds this process is to run, if it was started by `inParts`. */
 export function partOf(): { part: number; of: number } | undefined {
   const [part, of] = (process.env[PART] ?? '').split('/').map(Number)
@@ -21,17 +27,34 @@ export function partOf(): { part: number; of: number } | undefined {
   return { part, of }
 }
 
+function tell(told: Told): void {
+  process.send?.(told)
+}
+
+let toldAt = 0
+
+/** Says how far this part is; cheap enough to be called for each seed. */
+export function tellSeeds(seeds: number, nowMs: number): void {
+  if (nowMs - toldAt < TELL_MS) return
+  toldAt = nowMs
+  tell({ seeds })
+}
+
 /** What a process that was started by `inParts` found. */
 export function tellParent(tally: Tally): void {
-  process.send?.(tally.figures())
+  tell({ found: tally.figures() })
   process.disconnect()
 }
 
-/** Runs a program as so many processes, each with its part of the seeds; ends them all at the first violation. */
+/**
+ * Runs a program as so many processes, each with its part of the seeds; ends them all at the first violation. At Ctrl-C
+ * each ends its walk, and what they found until then is answered. `onSeeds` is told of all seeds run so far.
+ */
 export async function inParts(
   program: string,
   args: readonly string[],
   jobs: number,
+  onSeeds: (seeds: number) => void,
 ): Promise<Tally> {
   const all = new Tally()
   const children = Array.from({ length: jobs }, (_, part) =>
@@ -41,11 +64,21 @@ export async function inParts(
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     }),
   )
-  const told = children.map(
-    (child) =>
+  const stop = () => {
+    for (const child of children) child.kill('SIGINT')
+  }
+  process.once('SIGINT', stop)
+  const seeds = children.map(() => 0)
+  const through = children.map(
+    (child, part) =>
       new Promise<void>((resolve, reject) => {
-        child.once('message', (figures) => {
-          all.merge(Tally.from(figures))
+        child.on('message', (told: Told) => {
+          if ('seeds' in told) {
+            seeds[part] = told.seeds
+            onSeeds(seeds.reduce((sum, n) => sum + n))
+            return
+          }
+          all.merge(Tally.from(told.found))
           if (all.failure) for (const other of children) other.kill()
           resolve()
         })
@@ -55,6 +88,10 @@ export async function inParts(
         })
       }),
   )
-  await Promise.all(told)
+  try {
+    await Promise.all(through)
+  } finally {
+    process.removeListener('SIGINT', stop)
+  }
   return all
 }

@@ -2,7 +2,7 @@ import type { WalkReport } from './walk.ts'
 
 type Counts = Record<string, number>
 
-interface Figures {
+export interface Figures {
   readonly seeds: number
   readonly failure: { seed: number; what: string } | undefined
   readonly messages: Counts
@@ -62,8 +62,7 @@ export class Tally {
   }
 
   /** From what another process has sent. */
-  static from(told: unknown): Tally {
-    const { seeds, failure, ...counts } = told as Figures
+  static from({ seeds, failure, ...counts }: Figures): Tally {
     const tally = new Tally()
     tally.seeds = seeds
     tally.failure = failure
