@@ -16,20 +16,25 @@ const THROWN = 1
 /** A plain call as its caller holds it. */
 export interface Call {
   readonly type: RuntimeType
-  readonly hash: number
-  /** The type's own buffer as long as the call is being made; a copy from when it has to wait. */
-  words: Uint32Array
-  readonly method: number
-  readonly args: readonly unknown[]
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
-  /** Dated by the first tick that finds it waiting: a look at the clock costs as much as half a call. */
-  since: number
   to: MemberNo
+  /** The tick that first found it waiting (ms; 0: none yet): a look at the clock costs as much as half a call. */
+  since: number
   /** The caller has its answer (an error, too late); what may still come is dropped. */
   over: boolean
   /** Told when the answer is there: updates wait behind this call. */
-  readonly answered: (() => void) | undefined
+  answered: (() => void) | undefined
+}
+
+/** A call that has to wait before it is sent, with what is sent then. */
+export interface Unsent {
+  readonly call: Call
+  readonly hash: number
+  /** A copy: its type's buffer is for the next call by then. */
+  readonly words: Uint32Array
+  readonly method: number
+  readonly args: readonly unknown[]
 }
 
 /**
@@ -39,15 +44,16 @@ export interface Call {
 export class Calls {
   /** What was deferred must be judged again: its actor has ended meanwhile. */
   judgeAgain: (kind: number, payload: Uint8Array) => void = () => {}
-  /** Puts a call behind the caller's own updates of that actor, if there are any. */
-  goesBehind: (call: Call) => boolean = () => false
+  /** Puts a call of the actor in `type.words` behind the caller's own updates of it, if there are any. */
+  goesBehind: (call: Call, hash: number, method: number, args: readonly unknown[]) => boolean = () =>
+    false
 
   private readonly core: Core
   private readonly homes: Homes
   private readonly pending: (Call | undefined)[] = []
   private readonly freeIds: number[] = []
   /** Calls that found no credit, in order. */
-  private stalled: Call[] = []
+  private stalled: Unsent[] = []
 
   constructor(core: Core, homes: Homes) {
     this.core = core
@@ -77,51 +83,51 @@ export class Calls {
     args: readonly unknown[],
   ): Promise<unknown> {
     const promise = new Promise<unknown>(keepEnds)
-    const call: Call = {
-      type,
-      hash,
-      words: type.words,
-      method,
-      args,
-      resolve: kept.resolve,
-      reject: kept.reject,
-      since: Number.POSITIVE_INFINITY,
-      to: 0,
-      over: false,
-      answered: undefined,
+    const { resolve, reject } = kept
+    const call = { type, resolve, reject, to: 0, since: 0, over: false, answered: undefined }
+    const { words } = type
+    if (this.goesBehind(call, hash, method, args)) return promise
+    if (!this.transmit(call, hash, words, method, args)) {
+      this.stalled.push({ call, hash, words: words.slice(), method, args })
     }
-    if (!this.goesBehind(call)) this.post(call)
     return promise
   }
 
-  /** Sends a call, or keeps it until there is credit. */
-  post(call: Call): void {
-    const { core } = this
-    call.to = core.owner(call.hash)
-    if (this.stalled.length > 0 || core.out.creditLeft(call.to) <= 0) {
-      keepWords(call)
-      this.stalled.push(call)
-    } else this.transmit(call)
+  /** Sends a call that has waited, or keeps it until there is credit. */
+  post(unsent: Unsent): void {
+    const { call, hash, words, method, args } = unsent
+    if (!this.transmit(call, hash, words, method, args)) this.stalled.push(unsent)
   }
 
-  private transmit(call: Call): void {
+  /** False: there is no credit, or others wait for it already. */
+  private transmit(
+    call: Call,
+    hash: number,
+    words: Uint32Array,
+    method: number,
+    args: readonly unknown[],
+  ): boolean {
     const { core } = this
+    const to = core.owner(hash)
+    call.to = to
+    if (this.stalled.length > 0 || core.out.creditLeft(to) <= 0) return false
     const id = this.freeIds.pop() ?? this.pending.length
     this.pending[id] = call
-    if (call.to !== core.self) core.stats.plainOut++
-    const w = core.about(call.to, Kind.CALL, call.type, call.hash, call.words)
+    if (to !== core.self) core.stats.plainOut++
+    const w = core.about(to, Kind.CALL, call.type, hash, words)
     w.u32(core.self)
     w.u32(id)
-    w.u8(call.method)
-    writeArgs(w, call.args)
+    w.u8(method)
+    writeArgs(w, args)
     core.out.end()
+    return true
   }
 
   /** Credit is back. */
   resume(): void {
     const stalled = this.stalled
     this.stalled = []
-    for (const call of stalled) this.post(call)
+    for (const unsent of stalled) this.post(unsent)
   }
   get stalledCount(): number {
     return this.stalled.length
@@ -166,6 +172,9 @@ export class Calls {
     const id = r.u32()
     const method = r.u8()
     const args = readArgs(r)
+    if (method < CREATE && type.table.aimAtStill(type.cursor, hash, type.words) >= 0) {
+      return this.runFor(type, by, id, method, args) // most calls' way
+    }
     if (method >= CREATE && !this.exists(type, hash)) {
       if (method === CREATE) this.homes.ownRow(type, hash)
       return this.reply(by, id, OK, method === CREATE)
@@ -199,9 +208,21 @@ export class Calls {
       this.homes.removeActivation(type, row)
       return this.reply(by, id, OK, true)
     }
+    type.table.aim(type.cursor, row)
+    this.runFor(type, by, id, method, args)
+  }
+
+  /** Runs a call over the actor that the cursor is aimed at, and tells the caller. */
+  private runFor(
+    type: RuntimeType,
+    by: MemberNo,
+    id: number,
+    method: number,
+    args: readonly unknown[],
+  ): void {
     let result: unknown
     try {
-      result = this.run(type, row, type.method(method), args)
+      result = this.runAimed(type, type.method(method), args)
     } catch (error) {
       return this.reply(by, id, THROWN, error instanceof Error ? error.message : String(error))
     }
@@ -210,14 +231,18 @@ export class Calls {
 
   /** A method over the activation: it is synchronous and calls no actors (rule 20). */
   run(type: RuntimeType, row: Row, method: RuntimeMethod, args: readonly unknown[]): unknown {
+    type.table.aim(type.cursor, row)
+    return this.runAimed(type, method, args)
+  }
+
+  private runAimed(type: RuntimeType, method: RuntimeMethod, args: readonly unknown[]): unknown {
     const { core } = this
     const { cursor } = type
-    type.table.aim(cursor, row)
     const outer = core.inTurn
     core.inTurn = true
     try {
-      if (args.length === 0) return method.run(cursor)
       if (args.length === 1) return method.run(cursor, args[0])
+      if (args.length === 0) return method.run(cursor)
       return method.run(cursor, ...args)
     } finally {
       core.inTurn = outer
@@ -237,7 +262,7 @@ export class Calls {
   timeOut(before: number, now: number): void {
     for (const call of this.pending) {
       if (!call || call.over) continue
-      if (call.since > now) call.since = now
+      if (call.since === 0) call.since = Math.ceil(now)
       else if (call.since <= before) this.giveUp(call, 'timeout', 'no answer in time')
     }
   }
@@ -268,9 +293,4 @@ const kept = { resolve: (_value: unknown): void => {}, reject: (_error: unknown)
 function keepEnds(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
   kept.resolve = resolve
   kept.reject = reject
-}
-
-/** A call that has to wait cannot go on using its type's buffer. */
-export function keepWords(call: Call): void {
-  if (call.words === call.type.words) call.words = call.words.slice()
 }

@@ -1,6 +1,6 @@
 import type { ByteReader, ByteWriter, MemberNo } from '../bus/index.ts'
 import { RehomeError } from '../bus/index.ts'
-import type { Call } from './calls.ts'
+import type { Unsent } from './calls.ts'
 import type { Expiry, KeyedType, Methods, Writers } from './define.ts'
 import type { Fields } from './fields.ts'
 import type { KeyType } from './keys.ts'
@@ -65,7 +65,7 @@ export interface Outbox {
   type: RuntimeType
   row: Row
   /** Plain calls stand among the updates that they must not overtake. */
-  readonly entries: (Update | Call)[]
+  readonly entries: (Update | Unsent)[]
   /** A batch, or a call that went before later updates, is under way: at most one (rule 12). */
   underway: boolean
   /** Updates of the batch under way, and who is to answer. */
@@ -260,9 +260,15 @@ export class RuntimeType {
   }
 
   writeKey(w: ByteWriter, hash: number, words: Uint32Array): void {
-    w.u8(this.id)
-    w.u32(hash)
-    for (let i = 0; i < this.key.words; i++) w.u32(words[i]!)
+    const count = this.key.words
+    w.ensure(5 + 4 * count)
+    const { view } = w
+    let at = w.pos
+    view.setUint8(at, this.id)
+    view.setUint32(at + 1, hash, true)
+    at += 5
+    for (let i = 0; i < count; i++, at += 4) view.setUint32(at, words[i]!, true)
+    w.pos = at
   }
   /** Reads the words behind the hash into `words`. */
   readWords(r: ByteReader): void {

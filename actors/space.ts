@@ -200,11 +200,14 @@ export class Space {
   }
 
   private dispatch(from: MemberNo, kind: number, r: ByteReader): void {
+    // The two that are many stand first.
     switch (kind) {
+      case Kind.REPLY:
+        return this.calls.onReply(r)
+      case Kind.CALL:
       case Kind.ACQUIRE:
       case Kind.REMOVED:
       case Kind.RELEASE:
-      case Kind.CALL:
       case Kind.UNTETHER:
       case Kind.READ:
         return this.judge(kind, r)
@@ -218,8 +221,6 @@ export class Space {
         return this.homes.onState(from, r)
       case Kind.REMOVED_OK:
         return this.homes.onRemovedOk(r)
-      case Kind.REPLY:
-        return this.calls.onReply(r)
       case Kind.APPLIED:
         return this.updates.onApplied(r)
       case Kind.REJECT:
@@ -283,14 +284,14 @@ export class Space {
 
   private serve(kind: number, type: RuntimeType, hash: number, r: ByteReader, start: number): void {
     switch (kind) {
+      case Kind.CALL:
+        return this.calls.serve(type, hash, r, start)
       case Kind.ACQUIRE:
         return this.directory.serveAcquire(type, hash, r)
       case Kind.REMOVED:
         return this.directory.serveRemoved(type, hash, r)
       case Kind.RELEASE:
         return this.directory.serveRelease(type, hash, r)
-      case Kind.CALL:
-        return this.calls.serve(type, hash, r, start)
       case Kind.UNTETHER:
         return this.updates.serve(type, hash, r, start)
       default:

@@ -1,5 +1,5 @@
 import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
-import { type Call, type Calls, keepWords } from './calls.ts'
+import type { Call, Calls } from './calls.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { HASH } from './layout.ts'
@@ -43,7 +43,7 @@ export class Updates {
     this.core = core
     this.homes = homes
     this.calls = calls
-    calls.goesBehind = (call) => this.putBehind(call)
+    calls.goesBehind = (call, hash, method, args) => this.putBehind(call, hash, method, args)
   }
 
   // ---- the caller's side ----
@@ -87,15 +87,15 @@ export class Updates {
   }
 
   /** The slot owner's own calls, too, queue behind its outbox (rule 12). */
-  private putBehind(call: Call): boolean {
+  private putBehind(call: Call, hash: number, method: number, args: readonly unknown[]): boolean {
     if (this.outboxes === 0) return false
-    const { type, hash } = call
-    const row = type.table.find(hash, call.words)
+    const { type } = call
+    const row = type.table.find(hash, type.words)
     const outbox = row >= 0 ? type.affairOf(row)?.outbox : undefined
     if (!outbox) return false
-    keepWords(call)
-    const { words } = call
-    outbox.entries.push({ ...call, answered: () => this.answered(type, hash, words) })
+    const words = type.words.slice()
+    call.answered = () => this.answered(type, hash, words)
+    outbox.entries.push({ call, hash, words, method, args })
     this.markDirty(outbox)
     return true
   }

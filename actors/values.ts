@@ -26,6 +26,8 @@ const TEXT_UNITS_MAX = 1024
 /** Arrays and objects inside each other; deeper ones are MessagePack, which has a limit of its own. */
 const DEPTH_MAX = 32
 
+const NO_ARGS: readonly unknown[] = []
+
 const packer = new Encoder()
 const unpacker = new Decoder()
 
@@ -142,8 +144,9 @@ export function writeArgs(w: ByteWriter, args: readonly unknown[]): void {
   w.u8(args.length)
   for (const arg of args) writeValue(w, arg)
 }
-export function readArgs(r: ByteReader): unknown[] {
-  const args: unknown[] = []
-  for (let n = r.u8(); n > 0; n--) args.push(readValue(r))
-  return args
+export function readArgs(r: ByteReader): readonly unknown[] {
+  const count = r.u8()
+  // Most calls have one at most; a list that grows takes room for many.
+  if (count === 1) return [readValue(r)]
+  return count === 0 ? NO_ARGS : Array.from({ length: count }, () => readValue(r))
 }

@@ -146,9 +146,9 @@ export class Member {
       this.wanted = epoch
       this.ports.wantView(epoch)
     }
-    if (kind === Kind.BYE) this.byes.set(from, epoch)
+    if (IS_PARTS[kind] === 1) this.part.onMessage(from, kind, r)
+    else if (kind === Kind.BYE) this.byes.set(from, epoch)
     else if (kind === Kind.BYE_OK) this.answered.add(from)
-    else if (PART_KINDS.has(kind)) this.part.onMessage(from, kind, r)
     else this.space.onMessage(from, kind, r, epoch)
   }
 
@@ -221,7 +221,9 @@ export class Member {
   }
 }
 
-const PART_KINDS: ReadonlySet<number> = new Set([
+/** By kind: 1 for those that are a part's. A table, since it is asked for each message. */
+const IS_PARTS = new Uint8Array(256)
+const PART_KINDS = [
   Kind.PACKETS,
   Kind.DONE,
   Kind.MARK,
@@ -231,4 +233,5 @@ const PART_KINDS: ReadonlySet<number> = new Set([
   Kind.CLOCK_OK,
   Kind.ASK,
   Kind.TELL,
-])
+]
+for (const kind of PART_KINDS) IS_PARTS[kind] = 1
