@@ -45,8 +45,8 @@ export class Calls {
   /** What was deferred must be judged again: its actor has ended meanwhile. */
   judgeAgain: (kind: number, payload: Uint8Array) => void = () => {}
   /** Puts a call of the actor in `type.words` behind the caller's own updates of it, if there are any. */
-  goesBehind: (call: Call, hash: number, method: number, args: readonly unknown[]) => boolean = () =>
-    false
+  goesBehind: (call: Call, hash: number, method: number, args: readonly unknown[]) => boolean =
+    () => false
 
   private readonly core: Core
   private readonly homes: Homes
@@ -114,11 +114,18 @@ export class Calls {
     const id = this.freeIds.pop() ?? this.pending.length
     this.pending[id] = call
     if (to !== core.self) core.stats.plainOut++
-    const w = core.about(to, Kind.CALL, call.type, hash, words)
-    w.u32(core.self)
-    w.u32(id)
-    w.u8(method)
+    const w = core.out.beginPart(to, Kind.CALL)
+    const start = w.pos
+    w.u32(0)
+    call.type.writeKey(w, hash, words)
+    w.ensure(9)
+    const { view, pos } = w
+    view.setUint32(pos, core.self, true)
+    view.setUint32(pos + 4, id, true)
+    view.setUint8(pos + 8, method)
+    w.pos += 9
     writeArgs(w, args)
+    w.view.setUint32(start, w.pos - start - 4, true)
     core.out.end()
     return true
   }
@@ -133,19 +140,20 @@ export class Calls {
     return this.stalled.length
   }
 
+  /** One or more answers. */
   onReply(r: ByteReader): void {
-    const id = r.u32()
-    const call = this.pending[id]
-    if (!call) throw new RehomeError('bad-frame', 'a reply to no call', { id })
-    const status = r.u8()
-    const value = readValue(r)
-    this.pending[id] = undefined
-    this.freeIds.push(id)
-    if (!call.over && status === OK) call.resolve(value)
-    else if (!call.over) {
-      call.reject(new RehomeError('handler', String(value), { type: call.type.name }))
+    while (r.left > 0) {
+      const at = r.skip(5)
+      const id = r.view.getUint32(at, true)
+      const status = r.view.getUint8(at + 4)
+      const value = readValue(r)
+      const call = this.pending[id]
+      if (!call) throw new RehomeError('bad-frame', 'a reply to no call', { id })
+      this.pending[id] = undefined
+      this.freeIds.push(id)
+      if (!call.over) settle(call, status, value)
+      if (call.answered !== undefined) call.answered()
     }
-    call.answered?.()
   }
 
   /** REJECT: nothing ran; the view that the rejecting frame spoke of is ours by now, so the next try mends it. */
@@ -160,17 +168,18 @@ export class Calls {
     if (!call) throw new RehomeError('bad-frame', 'a rejection of no call')
     core.stats.rejected++
     call.to = core.owner(hash)
-    const w = core.out.begin(call.to, Kind.CALL)
-    w.raw(payload.bytes.subarray(start, payload.end))
+    const w = core.out.beginPart(call.to, Kind.CALL)
+    w.block(payload.bytes.subarray(start, payload.end))
     core.out.end()
   }
 
   // ---- the slot owner's side; the key is in `type.words` ----
 
   serve(type: RuntimeType, hash: number, r: ByteReader, start: number): void {
-    const by = r.u32()
-    const id = r.u32()
-    const method = r.u8()
+    const at = r.skip(9)
+    const by = r.view.getUint32(at, true)
+    const id = r.view.getUint32(at + 4, true)
+    const method = r.view.getUint8(at + 8)
     const args = readArgs(r)
     if (method < CREATE && type.table.aimAtStill(type.cursor, hash, type.words) >= 0) {
       return this.runFor(type, by, id, method, args) // most calls' way
@@ -250,9 +259,11 @@ export class Calls {
   }
 
   private reply(to: MemberNo, id: number, status: number, value: unknown): void {
-    const w = this.core.out.begin(to, Kind.REPLY)
-    w.u32(id)
-    w.u8(status)
+    const w = this.core.out.beginPart(to, Kind.REPLY)
+    w.ensure(5)
+    w.view.setUint32(w.pos, id, true)
+    w.view.setUint8(w.pos + 4, status)
+    w.pos += 5
     writeValue(w, value)
     this.core.out.end()
   }
@@ -286,6 +297,11 @@ export class Calls {
   get idle(): boolean {
     return this.stalled.length === 0 && this.pending.length === this.freeIds.length
   }
+}
+
+function settle(call: Call, status: number, value: unknown): void {
+  if (status === OK) call.resolve(value)
+  else call.reject(new RehomeError('handler', String(value), { type: call.type.name }))
 }
 
 /** The two ends of the promise made last: one closure for all calls instead of one each. */

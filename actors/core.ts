@@ -70,6 +70,8 @@ export class Core {
   readonly types: readonly RuntimeType[]
   readonly slots: Slots
   readonly out: Sender & {
+    /** Begins what goes into one message with others of its kind. */
+    beginPart(to: MemberNo, kind: number): ByteWriter
     creditLeft(to: MemberNo): number
     consumed(from: MemberNo, n: number): void
   }

@@ -272,7 +272,9 @@ export class RuntimeType {
   }
   /** Reads the words behind the hash into `words`. */
   readWords(r: ByteReader): void {
-    for (let i = 0; i < this.key.words; i++) this.words[i] = r.u32()
+    const count = this.key.words
+    let at = r.skip(4 * count)
+    for (let i = 0; i < count; i++, at += 4) this.words[i] = r.view.getUint32(at, true)
   }
   /** The key's text, for logs and errors. */
   keyText(words: Uint32Array): string {

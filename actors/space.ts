@@ -205,6 +205,7 @@ export class Space {
       case Kind.REPLY:
         return this.calls.onReply(r)
       case Kind.CALL:
+        return this.judgeCalls(r)
       case Kind.ACQUIRE:
       case Kind.REMOVED:
       case Kind.RELEASE:
@@ -254,6 +255,26 @@ export class Space {
       default:
         throw new RehomeError('bad-frame', `a message of kind ${kind} has no place here`)
     }
+  }
+
+  /** One or more calls, each with its length; what one of them throws is no matter of the others. */
+  private judgeCalls(r: ByteReader): void {
+    const { end } = r
+    let failure: unknown
+    while (r.pos < end) {
+      r.end = end
+      const bytes = r.u32()
+      r.end = r.skip(bytes) + bytes
+      r.pos = r.end - bytes
+      const next = r.end
+      try {
+        this.judge(Kind.CALL, r)
+      } catch (error) {
+        failure ??= error
+      }
+      r.pos = next
+    }
+    if (failure !== undefined) throw failure
   }
 
   /** A message that needs the slot owner: served, kept until the token is here, passed on, or rejected (rule 11). */
@@ -311,7 +332,7 @@ export class Space {
   }
 
   private again(kind: number, payload: Uint8Array): void {
-    this.dispatch(this.core.self, kind, new ByteReader(payload))
+    this.judge(kind, new ByteReader(payload))
   }
 
   // ---- a slot's directory entries, as they travel in SLOT ----

@@ -48,13 +48,15 @@ export class SoloInstance<S extends StateMap, E> {
     const w = new ByteWriter(64 * 1024)
     let to = SELF
     let sent = 0
+    const begin = (member: number, kind: number) => {
+      w.pos = 0
+      to = member
+      sent = kind
+      return w
+    }
     const out = {
-      begin: (member: number, kind: number) => {
-        w.pos = 0
-        to = member
-        sent = kind
-        return w
-      },
+      begin,
+      beginPart: begin,
       end: () => {
         if (to === SELF) this.own.push({ kind: sent, payload: new Uint8Array(w.written()) })
       },

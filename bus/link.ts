@@ -47,7 +47,7 @@
  * happen; what was sent may have.
  */
 import { ByteWriter } from './bytes.ts'
-import { countMessages, HEADER_BYTES } from './frame.ts'
+import { countMessages, HEADER_BYTES, MESSAGE_HEAD_BYTES } from './frame.ts'
 import type { LinkLimits } from './linkoptions.ts'
 import type { MemberNo } from './port.ts'
 
@@ -115,6 +115,10 @@ export class Link {
   listed = false
   frameStart = 0
   messageStart = 0
+  /** Where what is being written begins: the message's payload, or a further part of it. */
+  partStart = 0
+  /** The last message's kind, if a part of that kind may go behind it in the open frame; else 0. */
+  joins = 0
   frameEpoch = 0
   /** The frame is closed once the writer stands here or behind: it is large enough, or the slab ends. */
   fullAt = 0
@@ -196,10 +200,12 @@ export class Link {
     return this.open ? this.w.pos - this.frameStart - HEADER_BYTES : 0
   }
 
-  /** Takes back the message at hand, and the frame if there is nothing else in it. */
+  /** Takes back the message or part at hand, and the frame if there is nothing else in it. */
   takeBack(): void {
     if (this.w.bytes !== this.slab) this.w.use(this.slab)
-    this.w.pos = this.messageStart
+    const isFirst = this.partStart === this.messageStart + MESSAGE_HEAD_BYTES
+    this.w.pos = isFirst ? this.messageStart : this.partStart
+    if (isFirst) this.joins = 0
     if (this.openBytes > 0) return
     this.open = false
     this.w.pos = this.frameStart

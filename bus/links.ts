@@ -27,6 +27,9 @@ import { PROTOCOL_VERSION } from './message.ts'
 import type { MemberNo } from './port.ts'
 import { Transmission } from './transmission.ts'
 
+/** A message of parts takes no more of them from here on: well under the room that slabs keep for one. */
+const JOINED_BYTES = 768
+
 /**
  * All links of one member: writes messages into frames and delivers those of others, in order and
  * once. The essay is in link.ts. Pure: time and the bus are handed in.
@@ -101,6 +104,32 @@ export class Links {
     link.messageStart = w.pos
     w.keepFrom = w.pos
     w.pos += MESSAGE_HEAD_BYTES
+    link.partStart = w.pos
+    link.joins = 0
+    this.kind = kind
+    this.writing = link
+    return w
+  }
+
+  /**
+   * The same for a kind whose payload is one or more parts, of which this is one: it goes behind the last message to `to`
+   * if that is of this kind, else into a new one. So what is many costs little each.
+   */
+  beginPart(to: MemberNo, kind: number): ByteWriter {
+    const link = this.table.of(to)
+    if (
+      link === undefined ||
+      link.joins !== kind ||
+      !link.open ||
+      link.frameEpoch !== this.options.epoch() ||
+      this.writing
+    ) {
+      const w = this.begin(to, kind)
+      this.writing!.joins = kind
+      return w
+    }
+    const { w } = link
+    link.partStart = w.pos
     this.kind = kind
     this.writing = link
     return w
@@ -117,10 +146,12 @@ export class Links {
     const { w } = link
     const { kind } = this
     const bytes = w.pos - link.messageStart - MESSAGE_HEAD_BYTES
+    const partBytes = w.pos - link.partStart
     if (bytes > link.room || w.bytes !== link.slab) this.endLarge(link, kind, bytes)
     else w.view.setUint32(link.messageStart, kind | (bytes << 8), true)
-    this.stats.messagesOut[kind]!++
-    if ((kindFlags[kind]! & METERED) !== 0) link.creditSent += bytes
+    if (partBytes === bytes) this.stats.messagesOut[kind]!++
+    if ((kindFlags[kind]! & METERED) !== 0) link.creditSent += partBytes
+    if (bytes >= JOINED_BYTES) link.joins = 0
     if (w.pos >= link.fullAt) this.close(link)
   }
 
@@ -175,6 +206,8 @@ export class Links {
       return
     }
     const payload = w.bytes.subarray(link.messageStart + MESSAGE_HEAD_BYTES, w.pos)
+    link.partStart = link.messageStart + MESSAGE_HEAD_BYTES // it goes as a whole
+    link.joins = 0
     this.leaveSlab(link)
     if (bytes <= frameBytes) this.putWhole(link, kind, payload)
     else this.putPieces(link, kind, payload)

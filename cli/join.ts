@@ -29,8 +29,10 @@ function spaceSettings(nf: NF, settings: ClusterSettings): SpaceSettings {
 
 /** A member's state schema: the NF's name and all its actors' layouts. */
 function schemaOf(nf: NF, settings: ClusterSettings): string {
+  const begin = () => new ByteWriter()
   const out = {
-    begin: () => new ByteWriter(),
+    begin,
+    beginPart: begin,
     end: () => {},
     creditLeft: () => 0,
     consumed: () => {},

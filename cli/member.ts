@@ -90,6 +90,10 @@ export class Member {
         if (!this.awake) this.wake()
         return this.links.begin(to, kind)
       },
+      beginPart: (to: MemberNo, kind: number) => {
+        if (!this.awake) this.wake()
+        return this.links.beginPart(to, kind)
+      },
       end: () => this.links.end(),
       creditLeft: (to: MemberNo) => this.links.creditLeft(to),
       consumed: (from: MemberNo, bytes: number) => {

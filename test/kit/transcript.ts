@@ -95,6 +95,7 @@ export class Transcript {
     if (kind === Kind.PULL) return `slots ${Array.from({ length: r.u16() }, () => r.u16())}`
     if (kind === Kind.SLOT) return `slot ${r.u16()} counter ${r.u32()}`
     if (!ABOUT_AN_ACTOR.has(kind)) return ''
+    if (kind === Kind.CALL) r.u32() // its length; of several the first is shown
     const type = core.type(r)
     const words = type.words.slice() // the message is still to be served: nothing of it may show
     r.u32()

@@ -15,11 +15,13 @@ function alone(): { handles: Handles<typeof types>; pump(): void } {
   const w = new ByteWriter()
   const own: { kind: number; payload: Uint8Array }[] = []
   let sent = 0
+  const begin = (_to: number, kind: number) => {
+    sent = kind
+    return w
+  }
   const out = {
-    begin: (_to: number, kind: number) => {
-      sent = kind
-      return w
-    },
+    begin,
+    beginPart: begin,
     end: () => void own.push({ kind: sent, payload: w.take() }),
     creditLeft: () => 2 ** 30,
     consumed: () => {},

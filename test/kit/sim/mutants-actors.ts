@@ -238,6 +238,8 @@ function onMisplaced({ space, core, slots }: Inside, kind: number, act: Misplace
 }
 
 function forward({ core }: Inside, kind: number, to: MemberNo, payload: Uint8Array): void {
-  core.out.begin(to, kind).raw(payload)
+  const w = core.out.begin(to, kind)
+  if (kind === Kind.CALL) w.block(payload)
+  else w.raw(payload)
   core.out.end()
 }

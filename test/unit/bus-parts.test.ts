@@ -1,0 +1,82 @@
+import { expect, it } from 'vitest'
+import { type ByteReader, Kind, Links } from '../../bus/index.ts'
+import { VirtualClock } from '../property/bus-network.ts'
+
+/** A member that writes to another, and the values of each message that comes there. */
+function oneWay() {
+  const state = { epoch: 1 }
+  const came: { kind: number; epoch: number; bytes: number; values: number[] }[] = []
+  const frames: Uint8Array[] = []
+  const clock = new VirtualClock()
+  const epoch = () => state.epoch
+  const transmit = (_to: number, frame: Uint8Array) => void frames.push(frame)
+  const a = new Links({ self: 1, clock, transmit, epoch, onMessage: () => {} })
+  const onMessage = (_from: number, kind: number, r: ByteReader, at: number) => {
+    const bytes = r.left
+    const values: number[] = []
+    while (r.left >= 4) values.push(r.u32())
+    came.push({ kind, epoch: at, bytes, values })
+  }
+  const b = new Links({ self: 2, clock, transmit: () => {}, epoch, onMessage })
+  a.open(2)
+  b.open(1)
+  const arrive = () => {
+    a.flush()
+    for (const frame of frames.splice(0)) b.receive(frame)
+    return came
+  }
+  const part = (kind: number, value: number) => {
+    a.beginPart(2, kind).u32(value)
+    a.end()
+  }
+  return { a, state, part, arrive }
+}
+
+it('puts parts of one kind into one message; another kind, frame or epoch begins the next', () => {
+  const { a, state, part, arrive } = oneWay()
+  part(Kind.CALL, 0)
+  part(Kind.CALL, 1)
+  part(Kind.REPLY, 2)
+  part(Kind.CALL, 3)
+  a.begin(2, Kind.CALL).u32(4) // a message of its own
+  a.end()
+  part(Kind.CALL, 5)
+  a.flush()
+  part(Kind.CALL, 6)
+  state.epoch = 2
+  part(Kind.CALL, 7)
+  const came = arrive()
+  expect(came.map((m) => m.values)).toEqual([[0, 1], [2], [3], [4], [5], [6], [7]])
+  expect(came.map((m) => m.epoch)).toEqual([1, 1, 1, 1, 1, 1, 2])
+  expect(a.stats.messagesOut[Kind.CALL]).toBe(6)
+  expect(1024 * 1024 - a.creditLeft(2)).toBe(4 * 7)
+})
+
+it('takes back a part whose writer gave up, and no other', () => {
+  const { a, part, arrive } = oneWay()
+  part(Kind.CALL, 1)
+  part(Kind.CALL, 2)
+  a.beginPart(2, Kind.CALL).u32(99)
+  part(Kind.CALL, 3)
+  a.beginPart(2, Kind.CALL).u32(99)
+  a.flush()
+  expect(arrive().flatMap((m) => m.values)).toEqual([1, 2, 3])
+  expect(a.stats.abandoned).toBe(2)
+})
+
+it('bounds what is put into one message, but not a part', () => {
+  const { a, part, arrive } = oneWay()
+  for (let i = 0; i < 1000; i++) part(Kind.REPLY, i)
+  const small = arrive().splice(0)
+  expect(small.flatMap((m) => m.values)).toEqual(Array.from({ length: 1000 }, (_, i) => i))
+  expect(small.length).toBeLessThan(10)
+  part(Kind.REPLY, 1)
+  const w = a.beginPart(2, Kind.REPLY)
+  w.raw(new Uint8Array(100_000))
+  a.end()
+  part(Kind.REPLY, 2)
+  const [large, after] = arrive()
+  expect(large!.bytes).toBe(100_004)
+  expect(large!.values[0]).toBe(1)
+  expect(after!.values).toEqual([2])
+})
