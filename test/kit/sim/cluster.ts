@@ -55,6 +55,8 @@ export class SimCluster {
   /** How often each change has come. */
   readonly seen = {
     joins: 0,
+    /** Joins under the name of one that has left or crashed, as a process that is started again. */
+    returns: 0,
     leaves: 0,
     crashes: 0,
     /** Views that came to a member whose slots of the one before were still on their way. */
@@ -167,8 +169,8 @@ export class SimCluster {
     }
   }
 
-  join(): SimNode {
-    const id = `i${this.nodes.length}`
+  join(id = `i${this.nodes.length}`): SimNode {
+    if (this.nodes.some((n) => n.id === id)) this.seen.returns++
     const bus = this.hub.connect()
     const node: SimNode = {
       id,

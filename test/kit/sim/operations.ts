@@ -189,7 +189,7 @@ export class Operations {
     } else {
       const doing = this.begin(process, 'stale', actor, null)
       this.track(doing, singles.at(key).size(), (s) =>
-        oracle.read(actor, s, started - WITHIN_MS, node.id),
+        oracle.read(actor, s, started - WITHIN_MS, `${node.id}=${process}`),
       )
     }
   }
@@ -243,7 +243,7 @@ export class Operations {
     } else {
       const doing = this.begin(process, 'stale', actor, null)
       this.track(doing, multis.at(key).read(), (s) =>
-        oracle.read(actor, s, started - WITHIN_MS, node.id),
+        oracle.read(actor, s, started - WITHIN_MS, `${node.id}=${process}`),
       )
     }
   }

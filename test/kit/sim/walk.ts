@@ -95,7 +95,7 @@ export class Walk {
     const { cluster } = this
     const node = this.nodeOf(entry.on)
     this.onEntry?.(entry, node)
-    if (entry.do === 'join') cluster.join()
+    if (entry.do === 'join') cluster.join(this.returning())
     else if (entry.do === 'faults') this.faults(entry)
     else if (entry.do === 'packets') this.operations.packets(entry)
     else if (!node) return
@@ -103,6 +103,14 @@ export class Walk {
     else if (entry.do === 'pause') cluster.pause(node, entry.x)
     else if (entry.do === 'crash') this.crash(entry.on)
     else this.operations.run(node, entry)
+  }
+
+  /** The name of one that is gone, for every other join if there is any: maybe the others have not heard of its end yet. */
+  private returning(): string | undefined {
+    const { nodes } = this.cluster
+    const isThere = (id: string) => nodes.some((n) => n.id === id && !n.gone)
+    const gone = nodes.filter((n) => n.gone && !isThere(n.id))
+    return nodes.length % 2 === 0 ? gone.at(-1)?.id : undefined
   }
 
   private nodeOf(on: number): SimNode | undefined {
