@@ -126,6 +126,9 @@ export class RuntimeType {
   /** Aimed at the actor whose turn it is. Replaced when a turn keeps it beyond its return. */
   cursor: Cursor & AnyState
   readonly schema: string
+  /** The open outbox of the last update that went into one, and its actor's key: the next is often of the same. */
+  recent: Outbox | undefined
+  recentKey: unknown
   /** One record outside the table, for reading states that only pass through. */
   private readonly passing: ActorTable
   private readonly affairs: (Affair | undefined)[] = []

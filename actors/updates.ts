@@ -51,22 +51,36 @@ export class Updates {
   update(type: RuntimeType, key: unknown, method: RuntimeMethod, x: unknown): void {
     const { core } = this
     core.stats.untether++
+    const { recent } = type
+    if (recent !== undefined && type.recentKey === key && this.mergesInto(recent, method, x)) return
     const hash = core.address(type, key)
-    const row = this.homes.rowHere(type, hash)
-    if (row >= 0) this.run(type, row, method, x, 1)
-    else this.gather(type, core.rowFor(type, hash), method, x)
+    const here = this.homes.rowHere(type, hash)
+    if (here >= 0) return this.run(type, here, method, x, 1)
+    const row = core.rowFor(type, hash)
+    this.gather(type, row, method, x)
+    if (typeof key === 'object') return // what it says may change
+    type.recentKey = key
+    type.recent = type.affairOf(row)?.outbox
+  }
+
+  /** The way of a hot actor's updates; false: it is no neighbour of the last one, and nothing has been done. */
+  private mergesInto(outbox: Outbox, method: RuntimeMethod, x: unknown): boolean {
+    const { entries } = outbox
+    const last = entries[entries.length - 1]
+    if (last === undefined || !('count' in last) || last.method !== method) return false
+    if (method.merge === undefined || this.core.model === 'remote-only') return false
+    last.x = method.merge(last.x, x)
+    last.count++
+    this.core.stats.untetherMerged++
+    if (!outbox.dirty) this.markDirty(outbox)
+    return true
   }
 
   private gather(type: RuntimeType, row: Row, method: RuntimeMethod, x: unknown): void {
     const outbox = this.outboxOf(type, row)
+    if (this.mergesInto(outbox, method, x)) return
     const queue = outbox.entries
-    const last = queue[queue.length - 1]
-    const merges = method.merge && this.core.model !== 'remote-only'
-    if (merges && last && 'count' in last && last.method === method) {
-      last.x = method.merge!(last.x, x)
-      last.count++
-      this.core.stats.untetherMerged++
-    } else queue.push({ method, x, count: 1 })
+    queue.push({ method, x, count: 1 })
     if (queue.length >= this.core.limits.outboxUpdatesMax && !outbox.full) {
       outbox.full = true
       this.full++
@@ -174,6 +188,7 @@ export class Updates {
   private close(outbox: Outbox): void {
     const { type, row } = outbox
     type.needAffair(row).outbox = undefined
+    if (type.recent === outbox) type.recent = undefined
     outbox.dirty = false
     if (this.free.length < OUTBOXES_KEPT_MAX) this.free.push(outbox)
     this.outboxes--
