@@ -108,6 +108,8 @@ export class Core {
   fencing = false
   private readonly spread: boolean
   private requests = 0
+  /** Where the length of the part that is being written stands. */
+  private partAt = 0
 
   constructor(o: {
     self: MemberNo
@@ -203,6 +205,25 @@ export class Core {
     const w = this.out.begin(to, kind)
     type.writeKey(w, hash, words)
     return w
+  }
+
+  /** Begins a part about an actor of a message of such parts, each behind its length; `endPart` finishes it. */
+  partAbout(
+    to: MemberNo,
+    kind: number,
+    type: RuntimeType,
+    hash: number,
+    words: Uint32Array,
+  ): ByteWriter {
+    const w = this.out.beginPart(to, kind)
+    this.partAt = w.pos
+    w.u32(0)
+    type.writeKey(w, hash, words)
+    return w
+  }
+  endPart(w: ByteWriter): void {
+    w.view.setUint32(this.partAt, w.pos - this.partAt - 4, true)
+    this.out.end()
   }
 
   nextRequest(): number {

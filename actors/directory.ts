@@ -51,8 +51,8 @@ export class Directory {
     if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
       return this.order(type, row, asker, request)
     }
-    const kind = mustExist ? Kind.ABSENT : Kind.GRANT
-    const w = core.about(asker, kind, type, hash, type.words)
+    const w = core.out.beginPart(asker, mustExist ? Kind.ABSENT : Kind.GRANT)
+    type.writeKey(w, hash, type.words)
     if (!mustExist) w.u32(core.name(type, core.rowFor(type, hash), asker))
     w.u32(request)
     core.out.end()
@@ -100,7 +100,8 @@ export class Directory {
     const home = type.table.get(row, HOME)
     type.table.set(row, ENTRY, 0)
     type.table.set(row, HOME, 0)
-    const w = core.about(home, Kind.REMOVED_OK, type, hash, type.words)
+    const w = core.out.beginPart(home, Kind.REMOVED_OK)
+    type.writeKey(w, hash, type.words)
     w.u32(number)
     core.out.end()
     core.tidy(type, row)

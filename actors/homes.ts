@@ -73,12 +73,12 @@ export class Homes {
     affair.askedAt = now
     if (this.directory.sendFor(type, row, affair.acquire)) return
     type.table.keyOf(row, type.words)
-    const w = core.toOwner(Kind.ACQUIRE, type, hash, type.words)
+    const w = core.partAbout(core.owner(hash), Kind.ACQUIRE, type, hash, type.words)
     w.u32(core.crash)
     w.u32(core.self)
     w.u32(affair.acquire)
     w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
-    core.out.end()
+    core.endPart(w)
   }
 
   /** Runs what can run on an activation: waiting turns in order, then calls and reads, then it is given on (rule 10). */
@@ -146,10 +146,10 @@ export class Homes {
       table.set(row, HOME, 0)
     } else {
       this.tombs.add(core.activationId(hash, number))
-      const w = core.toOwner(Kind.REMOVED, type, hash, type.words)
+      const w = core.partAbout(core.owner(hash), Kind.REMOVED, type, hash, type.words)
       w.u32(number)
       w.u32(core.crash)
-      core.out.end()
+      core.endPart(w)
     }
     if (affair) this.afterLife(type, row, affair)
     core.tidy(type, row)
@@ -263,7 +263,12 @@ export class Homes {
     this.arrive(type, row, number, request, !present)
   }
 
-  onGrant(r: ByteReader): void {
+  /** One or more. */
+  onGrants(r: ByteReader): void {
+    while (r.left > 0) this.onGrant(r)
+  }
+
+  private onGrant(r: ByteReader): void {
     const { core } = this
     const type = core.type(r)
     const hash = r.u32()
@@ -299,17 +304,23 @@ export class Homes {
     this.run(type, row, affair)
   }
 
+  /** One or more. */
+  onAbsents(r: ByteReader): void {
+    while (r.left > 0) this.onAbsent(r)
+  }
+
   /**
    * ABSENT: those who only asked for an existing actor know; others still want one. Who came after ACQUIRE had been sent may
    * have seen the actor made since: they ask again.
    */
-  onAbsent(r: ByteReader): void {
+  private onAbsent(r: ByteReader): void {
     const type = this.core.type(r)
     const hash = r.u32()
     type.readWords(r)
     const row = type.table.find(hash, type.words)
+    const request = r.u32()
     const affair = row >= 0 ? type.affairOf(row) : undefined
-    if (!affair || affair.acquire !== r.u32()) return
+    if (!affair || affair.acquire !== request) return
     affair.acquire = 0
     const waiting = affair.waiting.splice(0)
     for (const waiter of waiting) {
@@ -329,11 +340,14 @@ export class Homes {
     this.core.tidy(type, row)
   }
 
+  /** One or more. */
   onRemovedOk(r: ByteReader): void {
-    const type = this.core.type(r)
-    const hash = r.u32()
-    type.readWords(r)
-    this.tombs.delete(this.core.activationId(hash, r.u32()))
+    while (r.left > 0) {
+      const type = this.core.type(r)
+      const hash = r.u32()
+      type.readWords(r)
+      this.tombs.delete(this.core.activationId(hash, r.u32()))
+    }
   }
 
   /**

@@ -68,6 +68,8 @@ export interface Outbox {
   readonly entries: (Update | Unsent)[]
   /** A batch, or a call that went before later updates, is under way: at most one (rule 12). */
   underway: boolean
+  /** What the answer to the batch under way will name. */
+  id: number
   /** Updates of the batch under way, and who is to answer. */
   unanswered: number
   to: MemberNo

@@ -205,17 +205,17 @@ export class Space {
       case Kind.REPLY:
         return this.calls.onReply(r)
       case Kind.CALL:
-        return this.judgeCalls(r)
+      case Kind.UNTETHER:
       case Kind.ACQUIRE:
       case Kind.REMOVED:
       case Kind.RELEASE:
-      case Kind.UNTETHER:
+        return this.judgeParts(kind, r)
       case Kind.READ:
         return this.judge(kind, r)
       case Kind.GRANT:
-        return this.homes.onGrant(r)
+        return this.homes.onGrants(r)
       case Kind.ABSENT:
-        return this.homes.onAbsent(r)
+        return this.homes.onAbsents(r)
       case Kind.TRANSFER:
         return this.homes.onTransfer(r)
       case Kind.STATE:
@@ -257,8 +257,8 @@ export class Space {
     }
   }
 
-  /** One or more calls, each with its length; what one of them throws is no matter of the others. */
-  private judgeCalls(r: ByteReader): void {
+  /** One or more, each with its length; what one of them throws is no matter of the others. */
+  private judgeParts(kind: number, r: ByteReader): void {
     const { end } = r
     let failure: unknown
     while (r.pos < end) {
@@ -268,7 +268,7 @@ export class Space {
       r.pos = r.end - bytes
       const next = r.end
       try {
-        this.judge(Kind.CALL, r)
+        this.judge(kind, r)
       } catch (error) {
         failure ??= error
       }
@@ -297,8 +297,11 @@ export class Space {
       w.u8(kind)
       w.raw(r.bytes.subarray(start, r.end))
     } else {
-      const w = core.out.begin(core.owner(hash), kind)
-      w.raw(r.bytes.subarray(start, r.end))
+      const payload = r.bytes.subarray(start, r.end)
+      const to = core.owner(hash)
+      const isRead = kind === Kind.READ || kind === Kind.READ_HOME
+      if (isRead) core.out.begin(to, kind).raw(payload)
+      else core.out.beginPart(to, kind).block(payload)
     }
     core.out.end()
   }

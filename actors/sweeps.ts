@@ -51,10 +51,10 @@ export class Sweeps {
     if (core.model === 'stop-and-sync' && state !== ELSEWHERE) return // and its actors with it
     type.needAffair(row).released = number
     type.table.keyOf(row, type.words)
-    const w = core.toOwner(Kind.RELEASE, type, hash, type.words)
+    const w = core.partAbout(core.owner(hash), Kind.RELEASE, type, hash, type.words)
     w.u32(number)
     w.u32(core.crash)
-    core.out.end()
+    core.endPart(w)
   }
 
   /** Removes actors whose time is over by then, `rowsMax` records at a time; true once round all of them. */

@@ -1,4 +1,4 @@
-import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
+import { type ByteReader, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
 import type { Call, Calls } from './calls.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
@@ -32,6 +32,9 @@ export class Updates {
   private readonly homes: Homes
   private readonly calls: Calls
   private dirty: Outbox[] = []
+  /** Outboxes with a batch under way, by the number that its answer names. */
+  private readonly sent: (Outbox | undefined)[] = []
+  private readonly freeIds: number[] = []
   /** Of actors for which nothing waits any more: a burst of updates would make garbage of one each. */
   private readonly free: Outbox[] = []
   private timer: { cancel(): void } | undefined
@@ -108,7 +111,7 @@ export class Updates {
     const outbox = row >= 0 ? type.affairOf(row)?.outbox : undefined
     if (!outbox) return false
     const words = type.words.slice()
-    call.answered = () => this.answered(type, hash, words)
+    call.answered = () => this.answered(outbox)
     outbox.entries.push({ call, hash, words, method, args })
     this.markDirty(outbox)
     return true
@@ -164,18 +167,24 @@ export class Updates {
     while (count < entries.length && count < BATCH_UPDATES_MAX && 'count' in entries[count]!)
       count++
     type.table.keyOf(row, words)
-    const w = core.about(outbox.to, Kind.UNTETHER, type, type.table.get(row, HASH), words)
-    w.u32(core.self)
-    w.u16(count)
+    const hash = type.table.get(row, HASH)
+    const w = core.partAbout(outbox.to, Kind.UNTETHER, type, hash, words)
+    w.ensure(10)
+    w.view.setUint32(w.pos, core.self, true)
+    w.view.setUint32(w.pos + 4, this.number(outbox), true)
+    w.view.setUint16(w.pos + 8, count, true)
+    w.pos += 10
     for (let i = 0; i < count; i++) {
       const update = entries[i]!
       if (!('count' in update)) break
-      w.u8(update.method.index)
-      w.u32(update.count)
+      w.ensure(5)
+      w.view.setUint8(w.pos, update.method.index)
+      w.view.setUint32(w.pos + 1, update.count, true)
+      w.pos += 5
       writeValue(w, update.x)
       outbox.unanswered += update.count
     }
-    core.out.end()
+    core.endPart(w)
     if (count === 1 && entries.length === 1)
       entries.pop() // keeps its room
     else entries.splice(0, count)
@@ -183,6 +192,18 @@ export class Updates {
       outbox.full = false
       this.full--
     }
+  }
+
+  private number(outbox: Outbox): number {
+    const id = this.freeIds.pop() ?? this.sent.length
+    this.sent[id] = outbox
+    outbox.id = id
+    return id
+  }
+
+  private freeNumber(id: number): void {
+    this.sent[id] = undefined
+    this.freeIds.push(id)
   }
 
   private close(outbox: Outbox): void {
@@ -196,10 +217,7 @@ export class Updates {
   }
 
   /** The batch or call under way is through: the next may go. */
-  private answered(type: RuntimeType, hash: number, words: Uint32Array): void {
-    const row = type.table.find(hash, words)
-    const outbox = row >= 0 ? type.affairOf(row)?.outbox : undefined
-    if (!outbox) return
+  private answered(outbox: Outbox): void {
     outbox.underway = false
     outbox.unanswered = 0
     const first = outbox.entries[0]
@@ -208,24 +226,34 @@ export class Updates {
     } else this.flushOne(outbox)
   }
 
+  /** One or more batches have run. */
   onApplied(r: ByteReader): void {
-    const type = this.core.type(r)
-    const hash = r.u32()
-    type.readWords(r)
-    this.answered(type, hash, type.words)
+    while (r.left > 0) {
+      const id = r.u32()
+      const outbox = this.sentBatch(id)
+      this.freeNumber(id)
+      this.answered(outbox)
+    }
+  }
+
+  private sentBatch(id: number): Outbox {
+    const outbox = this.sent[id]
+    if (!outbox) throw new RehomeError('bad-frame', 'an answer to no batch', { id })
+    return outbox
   }
 
   /** REJECT: nothing of the batch ran; it goes first again, to whoever is the slot owner now. */
   onReject(payload: ByteReader): void {
-    const { core } = this
-    const type = core.type(payload)
-    const hash = payload.u32()
+    const type = this.core.type(payload)
+    payload.u32()
     type.readWords(payload)
     payload.u32()
-    core.stats.rejected++
-    const row = core.rowFor(type, hash)
-    const outbox = this.outboxOf(type, row)
-    outbox.entries.unshift(...readBatch(type, payload))
+    const id = payload.u32()
+    const outbox = this.sentBatch(id)
+    const batch = readBatch(type, payload)
+    this.freeNumber(id)
+    this.core.stats.rejected++
+    outbox.entries.unshift(...batch)
     outbox.underway = false
     outbox.unanswered = 0
     this.flushOne(outbox)
@@ -234,36 +262,59 @@ export class Updates {
   // ---- the slot owner's side; the key is in `type.words` ----
 
   serve(type: RuntimeType, hash: number, r: ByteReader, start: number): void {
-    const by = r.u32()
+    const at = r.skip(8)
+    const by = r.view.getUint32(at, true)
+    const id = r.view.getUint32(at + 4, true)
+    if (type.table.aimAtStill(type.cursor, hash, type.words) >= 0) {
+      this.runAll(type, r) // most batches' way
+      return this.applied(by, id)
+    }
     const batch = readBatch(type, r)
     const row = this.homes.ownRow(type, hash)
-    if (row >= 0) return this.apply(type, row, hash, type.words, by, batch)
+    if (row >= 0) return this.apply(type, row, by, id, batch)
     const copy = new Uint8Array(r.bytes.subarray(start, r.end))
-    const words = type.words.slice()
     this.homes.whenOwn(type, hash, (come) => {
       if (come < 0) this.judgeAgain(Kind.UNTETHER, copy)
-      else this.apply(type, come, hash, words, by, batch)
+      else this.apply(type, come, by, id, batch)
     })
   }
 
   private apply(
     type: RuntimeType,
     row: Row,
-    hash: number,
-    words: Uint32Array,
     by: MemberNo,
+    id: number,
     batch: readonly Update[],
   ): void {
     this.homes.nowMade(type, row)
     for (const { method, x, count } of batch) this.run(type, row, method, x, count)
-    this.core.about(by, Kind.APPLIED, type, hash, words)
+    this.applied(by, id)
+  }
+
+  private applied(by: MemberNo, id: number): void {
+    this.core.out.beginPart(by, Kind.APPLIED).u32(id)
     this.core.out.end()
   }
 
+  /** A batch over the actor that the cursor is aimed at, one update after the other as they are read. */
+  private runAll(type: RuntimeType, r: ByteReader): void {
+    const at = r.skip(2)
+    for (let n = r.view.getUint16(at, true); n > 0; n--) {
+      const head = r.skip(5)
+      const method = type.method(r.view.getUint8(head))
+      const count = r.view.getUint32(head + 1, true)
+      this.runAimed(type, method, readValue(r), count)
+    }
+  }
+
   private run(type: RuntimeType, row: Row, method: RuntimeMethod, x: unknown, count: number): void {
+    type.table.aim(type.cursor, row)
+    this.runAimed(type, method, x, count)
+  }
+
+  private runAimed(type: RuntimeType, method: RuntimeMethod, x: unknown, count: number): void {
     const { core } = this
     core.stats.untetherApplied += count
-    type.table.aim(type.cursor, row)
     const outer = core.inTurn
     core.inTurn = true
     try {
@@ -282,6 +333,7 @@ export class Updates {
         const outbox = affair.outbox
         if (!outbox?.underway || outbox.to !== no || outbox.unanswered === 0) continue
         this.core.stats.untetherLost += outbox.unanswered
+        this.freeNumber(outbox.id)
         outbox.underway = false
         outbox.unanswered = 0
         this.markDirty(outbox)
@@ -295,7 +347,7 @@ export class Updates {
 }
 
 function newOutbox(type: RuntimeType): Outbox {
-  const none = { underway: false, unanswered: 0, to: 0, dirty: false, full: false }
+  const none = { underway: false, id: 0, unanswered: 0, to: 0, dirty: false, full: false }
   return { type, row: -1, entries: [], ...none }
 }
 

@@ -14,10 +14,24 @@ const ABOUT_AN_ACTOR: ReadonlySet<number> = new Set([
   Kind.RELEASE,
   Kind.CALL,
   Kind.UNTETHER,
-  Kind.APPLIED,
   Kind.READ,
   Kind.READ_HOME,
 ])
+
+/** Of these, the ones that may be several in a message, each behind its length. */
+const IN_PARTS: ReadonlySet<number> = new Set([
+  Kind.ACQUIRE,
+  Kind.REMOVED,
+  Kind.RELEASE,
+  Kind.CALL,
+  Kind.UNTETHER,
+])
+/** Those that may be several one behind the other, and how many numbers follow the key. */
+const IN_A_ROW: Readonly<Record<number, number>> = {
+  [Kind.GRANT]: 2,
+  [Kind.ABSENT]: 1,
+  [Kind.REMOVED_OK]: 1,
+}
 
 /** What is shown of a message behind its actor: names of the numbers that follow. */
 const NUMBERS: Readonly<Record<number, readonly string[]>> = {
@@ -61,9 +75,9 @@ export class Transcript {
       const onMessage = of.onMessage.bind(of)
       of.onMessage = (from: MemberNo, kind: number, r: ByteReader, epoch = 0) => {
         const early = kindInfo(kind)?.judged === true && epoch > (member.view?.epoch ?? 0)
-        const about = this.shown(kind) ? this.about(core, kind, r) : ''
         const waits = early ? ` (waits for view ${epoch})` : ''
-        if (this.shown(kind)) this.message(from, id, kind, about + waits)
+        const abouts = this.shown(kind) ? this.abouts(core, kind, r) : []
+        for (const about of abouts) this.message(from, id, kind, about + waits)
         onMessage(from, kind, r, epoch)
       }
     }
@@ -86,16 +100,29 @@ export class Transcript {
     this.note(`${this.name(from).padEnd(6)} → ${to.padEnd(6)}  ${name} ${about}`.trimEnd())
   }
 
-  private about(
+  /** Of each that the message has. */
+  private abouts(
     core: ReturnType<typeof insideOf>['core'],
     kind: number,
     payload: ByteReader,
-  ): string {
+  ): string[] {
     const r = new ByteReader(payload.bytes.slice(payload.pos, payload.end))
-    if (kind === Kind.PULL) return `slots ${Array.from({ length: r.u16() }, () => r.u16())}`
-    if (kind === Kind.SLOT) return `slot ${r.u16()} counter ${r.u32()}`
-    if (!ABOUT_AN_ACTOR.has(kind)) return ''
-    if (kind === Kind.CALL) r.u32() // its length; of several the first is shown
+    if (kind === Kind.PULL) return [`slots ${Array.from({ length: r.u16() }, () => r.u16())}`]
+    if (kind === Kind.SLOT) return [`slot ${r.u16()} counter ${r.u32()}`]
+    if (!ABOUT_AN_ACTOR.has(kind)) return ['']
+    if (IN_A_ROW[kind] === undefined && !IN_PARTS.has(kind)) return [this.about(core, kind, r)]
+    const abouts: string[] = []
+    while (r.left > 0) {
+      const next = IN_PARTS.has(kind) ? r.u32() + r.pos : 0
+      abouts.push(this.about(core, kind, r))
+      const shown = NUMBERS[kind]?.length ?? 0
+      if (next > 0) r.pos = next
+      else r.skip(4 * (IN_A_ROW[kind]! - shown))
+    }
+    return abouts
+  }
+
+  private about(core: ReturnType<typeof insideOf>['core'], kind: number, r: ByteReader): string {
     const type = core.type(r)
     const words = type.words.slice() // the message is still to be served: nothing of it may show
     r.u32()

@@ -78,9 +78,10 @@ export const actorMutants: readonly MutantOf[] = [
         // Received is taken for answered, so that the next may go.
         const r = new ByteReader(payload)
         const type = inside.core.type(r)
-        const hash = r.u32()
+        r.u32()
         type.readWords(r)
-        inside.core.about(r.u32(), Kind.APPLIED, type, hash, type.words)
+        const [by, id] = [r.u32(), r.u32()]
+        inside.core.out.begin(by, Kind.APPLIED).u32(id)
         inside.core.out.end()
       })
     },
@@ -239,8 +240,6 @@ function onMisplaced({ space, core, slots }: Inside, kind: number, act: Misplace
 }
 
 function forward({ core }: Inside, kind: number, to: MemberNo, payload: Uint8Array): void {
-  const w = core.out.begin(to, kind)
-  if (kind === Kind.CALL) w.block(payload)
-  else w.raw(payload)
+  core.out.begin(to, kind).block(payload)
   core.out.end()
 }
