@@ -48,7 +48,7 @@ export function isReached({ value, goal }: Row): boolean | undefined {
 export function lineOf(row: Row): string {
   const { what, value, unit, ratio, goal, note } = row
   const spread = ratio
-    ? ` ±${ratio.half.toFixed(3)} (${figure(ratio.least)}–${figure(ratio.most)}, ${ratio.rounds} rounds)`
+    ? ` ±${ratio.half.toFixed(3)} (${figure(ratio.least)}–${figure(ratio.most)}, ${ratio.count} ${ratio.of})`
     : ''
   const wanted = goal ? `  goal ${goalText(goal)}: ${isReached(row) ? 'reached' : 'MISSED'}` : ''
   return `${what}: ${figure(value)}${unit === '' ? '' : ` ${unit}`}${spread}${wanted}${note ? `  [${note}]` : ''}`

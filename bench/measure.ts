@@ -15,17 +15,20 @@ export interface Sample {
   readonly count: number
   readonly wallMs: number
   readonly cpuMs: number
+  /** Where an arm ran in several: in which of them, from 1. */
+  readonly process?: number
 }
 
-/** A ratio of two arms over paired rounds. */
+/** A ratio of two arms over paired rounds, or over processes that each ran some. */
 export interface Ratio {
-  /** Geometric mean of the rounds' ratios. */
+  /** Geometric mean of the ratios of all. */
   readonly mean: number
   /** Half the width of its 95 % interval. */
   readonly half: number
   readonly least: number
   readonly most: number
-  readonly rounds: number
+  readonly count: number
+  readonly of: 'rounds' | 'processes'
 }
 
 /** The interval that the rounds go on for. */
@@ -44,7 +47,7 @@ export function ratioOf(ours: readonly Sample[], base: readonly Sample[]): Ratio
   return ratioOfValues(ratios)
 }
 
-export function ratioOfValues(ratios: readonly number[]): Ratio {
+export function ratioOfValues(ratios: readonly number[], of: Ratio['of'] = 'rounds'): Ratio {
   const logs = ratios.map(Math.log)
   const n = logs.length
   const mean = logs.reduce((a, b) => a + b, 0) / n
@@ -56,7 +59,8 @@ export function ratioOfValues(ratios: readonly number[]): Ratio {
     half: centre * (Math.exp(half) - 1),
     least: Math.min(...ratios),
     most: Math.max(...ratios),
-    rounds: n,
+    count: n,
+    of,
   }
 }
 

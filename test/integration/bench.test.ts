@@ -5,7 +5,7 @@ import { benches, isReached, lineOf, page, pictures, type Row } from '../../benc
 import { findNatsServer } from '../../bus/index.ts'
 
 /** These start processes of the built program, or a server; the others run in this process alone. */
-const NEED_BUILD = new Set(['calls', 'growth', 'models', 'parts', 'scale-out', 'store'])
+const NEED_BUILD = new Set(['calls', 'growth', 'hot-path', 'models', 'parts', 'scale-out', 'store'])
 const NEED_NATS = new Set(['calls', 'growth', 'models', 'rehome', 'scale-out', 'store'])
 
 /** The command as it was built: from the sources these would find no program to start. */
