@@ -60,6 +60,7 @@ export const defaultLimits: Limits = {
 
 /** Where a type's hash is mixed again under spread placement. */
 const SPREAD_SALT = 0x5bd1e995
+export const spreadHash = (hash: number): number => mix(hash ^ SPREAD_SALT)
 
 /**
  * What the parts of the actor space share: the types and their tables, the slots, the way out, the clock.
@@ -138,7 +139,11 @@ export class Core {
 
   /** The hash that places a key, from the key's own. */
   placed(type: RuntimeType, hash: number): number {
-    return this.spread && !this.isWithPackets(type) ? mix(hash ^ SPREAD_SALT) : hash
+    return this.isSpread(type) ? spreadHash(hash) : hash
+  }
+  /** The hashes that place its keys are not those of the keys. */
+  isSpread(type: RuntimeType): boolean {
+    return this.spread && !this.isWithPackets(type)
   }
 
   /** Under `stop-and-sync` the state of a flow is where its packets are, wherever else keys are spread. */
@@ -159,7 +164,7 @@ export class Core {
   /** Turns hashes of keys into those that place them. */
   place(hashes: Uint32Array, count: number): void {
     if (!this.spread) return
-    for (let i = 0; i < count; i++) hashes[i] = mix(hashes[i]! ^ SPREAD_SALT)
+    for (let i = 0; i < count; i++) hashes[i] = spreadHash(hashes[i]!)
   }
 
   /** The crash that the view knows of: what is said about an activation is good until the next one. */

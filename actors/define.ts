@@ -78,6 +78,8 @@ export interface KeyedType<W extends Writers, K, F extends Fields, M> {
   readonly type: ActorType<W, F, M>
   readonly key: KeyType<K>
 }
+// biome-ignore lint/suspicious/noExplicitAny: the author's types end here; the runtime sees plain values
+export type Definition = KeyedType<Writers, any, any, any>
 
 /**
  * Declares an actor type that rehomes to whoever writes it: for state that one instance at a time works on, such as a flow.

@@ -1,12 +1,17 @@
 import type { Calls } from './calls.ts'
 import type { Collects } from './collects.ts'
-import { ACTIVATION } from './layout.ts'
+import type { Core } from './core.ts'
+import type { Definition, Writers } from './define.ts'
+import { ACTIVATION, type Page } from './layout.ts'
 import type { Reads } from './reads.ts'
+import type { Row, RowIndex } from './row-index.ts'
 import type { AnyState, PacketTime, RuntimeMethod, RuntimeType, Waiter } from './runtime-type.ts'
-import type { Turns } from './turns.ts'
+import { straight } from './straight.ts'
+import { Turns } from './turns.ts'
 import type { Updates } from './updates.ts'
 
 export interface Parts {
+  readonly core: Core
   readonly turns: Pick<Turns, 'turn' | 'remove'>
   readonly calls: Calls
   readonly updates: Updates
@@ -14,17 +19,19 @@ export interface Parts {
   readonly collects: Collects
 }
 
-type StubClass = new (key: unknown, time: PacketTime) => object
-/** One class a type and space, so that its methods stay monomorphic whoever's handles they are called by. */
-const stubs = new WeakMap<RuntimeType, StubClass>()
+type StubClass = new (handle: Handle, key: unknown) => object
+/**
+ * By definition: instances in one process share them, so that its handlers, which they share as well, meet one class, and
+ * nothing of an instance that is over is kept.
+ */
+const stubs = new WeakMap<Definition, StubClass>()
 
 /**
  * What a handler reaches the actors of one type by (`SingleWriter` and `MultiWriter` in stub.ts give it its types).
  * `at` makes a stub: a small object that holds the key, of a class that has the type's methods.
  */
 export function handleOf(type: RuntimeType, parts: Parts, time: PacketTime): object {
-  const Handle = type.writers === 'single' ? SingleHandle : MultiHandle
-  const handle = new Handle(type, parts, time)
+  const handle = new (handleClass(type, parts))(type, parts, time)
   if (type.key.name !== 'only') return handle
   // A type of one actor: the handle is its stub as well.
   const stub = handle.at('only')
@@ -35,22 +42,32 @@ export function handleOf(type: RuntimeType, parts: Parts, time: PacketTime): obj
   return handle
 }
 
+type HandleClass = typeof SingleHandle | typeof MultiHandle
+
+function handleClass(type: RuntimeType, { core, turns }: Parts): HandleClass {
+  if (type.writers === 'multi') return MultiHandle
+  if (!(turns instanceof Turns)) return SingleHandle // they are elsewhere, so no way is straight
+  const { layout, pageBits } = type.table
+  const isSpread = core.isSpread(type)
+  return straight(StraightHandle, type.definition, { layout, pageBits, isSpread })
+}
+
 abstract class Handle {
-  protected readonly type: RuntimeType
-  protected readonly parts: Parts
-  protected readonly time: PacketTime
+  readonly type: RuntimeType
+  readonly parts: Parts
+  readonly time: PacketTime
   private readonly Stub: StubClass
 
   constructor(type: RuntimeType, parts: Parts, time: PacketTime) {
     this.type = type
     this.parts = parts
     this.time = time
-    this.Stub = stubs.get(type) ?? stubClass(type, parts)
-    stubs.set(type, this.Stub)
+    this.Stub = stubs.get(type.definition) ?? stubClass(type)
+    stubs.set(type.definition, this.Stub)
   }
 
   at(key: unknown): object {
-    return new this.Stub(key, this.time)
+    return new this.Stub(this, key)
   }
   lookup(key: unknown): unknown {
     return this.parts.reads.lookup(this.type, key)
@@ -70,7 +87,7 @@ abstract class Handle {
 }
 
 class SingleHandle extends Handle {
-  private readonly turns: Parts['turns']
+  protected readonly turns: Parts['turns']
 
   constructor(type: RuntimeType, parts: Parts, time: PacketTime) {
     super(type, parts, time)
@@ -78,13 +95,39 @@ class SingleHandle extends Handle {
   }
 
   with(key: unknown, turn: Waiter['turn']): unknown {
-    return this.turns.turn(this.type, key, turn, false, this.time)
+    return this.aside(key, turn, false)
   }
   ifPresent(key: unknown, turn: Waiter['turn']): unknown {
-    return this.turns.turn(this.type, key, turn, true, this.time)
+    return this.aside(key, turn, true)
+  }
+  protected aside(key: unknown, turn: Waiter['turn'], mustExist: boolean): unknown {
+    return this.turns.turn(this.type, key, turn, mustExist, this.time)
   }
   remove(key: unknown): unknown {
     return this.turns.remove(this.type, key, this.time)
+  }
+}
+
+/** With what the generated ways need, at hand. */
+class StraightHandle extends SingleHandle {
+  protected readonly core: Core
+  protected readonly index: RowIndex
+  protected readonly pages: readonly Page[]
+  protected readonly words: Uint32Array
+
+  constructor(type: RuntimeType, parts: Parts, time: PacketTime) {
+    super(type, parts, time)
+    this.core = parts.core
+    this.index = type.table.index
+    this.pages = type.table.pages
+    this.words = type.words
+  }
+
+  /** A turn has answered with more than a plain value: a promise suspends it. */
+  protected ended(row: Row, result: unknown): unknown {
+    const { turns } = this
+    const isSuspended = result instanceof Promise && turns instanceof Turns
+    return isSuspended ? turns.suspend(this.type, row, result) : result
   }
 }
 
@@ -97,40 +140,49 @@ class MultiHandle extends Handle {
   }
 }
 
-function stubClass(type: RuntimeType, parts: Parts): StubClass {
-  class ActorStub {
-    // Only declared: a field of a class that is made anew for each type costs a call of its own each time.
-    declare readonly key: unknown
-    declare readonly time: PacketTime
-    constructor(key: unknown, time: PacketTime) {
-      this.key = key
-      this.time = time
-    }
-  }
-  for (const method of type.methods) {
-    Object.defineProperty(ActorStub.prototype, method.name, { value: invoker(type, parts, method) })
-  }
-  return ActorStub
+/** An actor as its callers reach it. */
+interface ActorStub {
+  readonly handle: Handle
+  readonly key: unknown
 }
 
-function invoker(type: RuntimeType, parts: Parts, method: RuntimeMethod): unknown {
-  const { turns, calls, updates, reads } = parts
+function stubClass({ methods, writers }: RuntimeType): StubClass {
+  class Stub implements ActorStub {
+    // Only declared: a field of a class that is made anew for each type costs a call of its own each time.
+    declare readonly handle: Handle
+    declare readonly key: unknown
+    constructor(handle: Handle, key: unknown) {
+      this.handle = handle
+      this.key = key
+    }
+  }
+  for (const method of methods) {
+    Object.defineProperty(Stub.prototype, method.name, { value: invoker(writers, method) })
+  }
+  return Stub
+}
+
+function invoker(writers: Writers, method: RuntimeMethod): unknown {
   if (method.access === 'untether') {
-    return function (this: { key: unknown }, x: unknown) {
-      updates.update(type, this.key, method, x)
+    return function (this: ActorStub, x: unknown) {
+      const { type, parts } = this.handle
+      parts.updates.update(type, this.key, method, x)
     }
   }
   if (method.access === 'stale') {
-    return function (this: { key: unknown }, ...args: unknown[]) {
-      return reads.stale(type, this.key, method, args)
+    return function (this: ActorStub, ...args: unknown[]) {
+      const { type, parts } = this.handle
+      return parts.reads.stale(type, this.key, method, args)
     }
   }
-  if (type.writers === 'multi') {
-    return function (this: { key: unknown }, ...args: unknown[]) {
-      return calls.call(type, this.key, method, args)
+  if (writers === 'multi') {
+    return function (this: ActorStub, ...args: unknown[]) {
+      const { type, parts } = this.handle
+      return parts.calls.call(type, this.key, method, args)
     }
   }
-  return function (this: { key: unknown; time: PacketTime }, ...args: unknown[]) {
-    return turns.turn(type, this.key, (state) => method.run(state!, ...args), false, this.time)
+  return function (this: ActorStub, ...args: unknown[]) {
+    const { type, parts, time } = this.handle
+    return parts.turns.turn(type, this.key, (state) => method.run(state!, ...args), false, time)
   }
 }

@@ -22,9 +22,11 @@ export interface KeyType<K> {
 
 /** How a key is compared where it lies, for keys that come with their hash: a packet's, which steering has stamped. */
 export interface InPlace<K> {
-  /** What `write` would answer; -1: this key is to be written. */
+  /** Whether the two others may be asked; else the key is to be written. */
+  isReady(key: K): boolean
+  /** What `write` would answer, but signed: so it is one of the engine's small integers. */
   hash(key: K): number
-  /** Whether `write` would have written the words from `at` on. Asked only if `hash` had an answer. */
+  /** Whether `write` would have written the words from `at` on. */
   is(key: K, words: Int32Array, at: number): boolean
 }
 

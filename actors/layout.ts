@@ -50,6 +50,8 @@ export interface Layout {
   /** Says the fields' names, kinds and order: instances with another one refuse each other. */
   readonly schema: string
   newCursor(): Cursor
+  /** Source of `cursor.aim(page, record)`, for what is generated for the layout. */
+  aim(cursor: string, page: string, record: string): string
   /** Whether the record at word `at` is that of the key. */
   readonly isKey: (words: Uint32Array, at: number, key: Uint32Array) => boolean
 }
@@ -93,7 +95,10 @@ function makeLayout(fields: Fields, keyWords: number): Layout {
     copied.push(name)
   })
   const stride = Math.ceil(at / 8)
-  const CursorClass = generate(properties, copied, stride, plain.length)
+  const aim = (cursor: string, page: string, record: string) =>
+    `${cursor}.$page = ${page}; ${cursor}.$offset = ${record} * ${stride};` +
+    (plain.length > 0 ? `${cursor}.$at = ${record} * ${plain.length};` : '')
+  const CursorClass = generate(properties, copied, aim('this', 'page', 'record'))
   return {
     keyWords,
     stride,
@@ -104,14 +109,16 @@ function makeLayout(fields: Fields, keyWords: number): Layout {
       .map(([name, field]) => `${name}:${field.shape}`)
       .join(','),
     newCursor: () => new CursorClass(),
+    aim,
     isKey: comparison(keyWords),
   }
 }
 
 function numberAccessors(name: string, kind: NumberKind, index: number): string {
-  const array = kind === 'bool' ? 'u8' : kind
+  // What the header and the key are read by serves u32 as well: one array less to look up, and stores wrap alike.
+  const array = kind === 'bool' ? 'u8' : kind === 'u32' ? 'i32' : kind
   const at = `this.$page.${array}[(this.$offset << ${SHIFT[kind]}) + ${index}]`
-  const read = kind === 'bool' ? `${at} !== 0` : at
+  const read = kind === 'bool' ? `${at} !== 0` : kind === 'u32' ? `${at} >>> 0` : at
   const written = kind === 'bool' ? 'v ? 1 : 0' : 'v'
   return `get ${name}() { return ${read} }\nset ${name}(v) { ${at} = ${written} }`
 }
@@ -120,18 +127,14 @@ function numberAccessors(name: string, kind: NumberKind, index: number): string 
 function generate(
   properties: readonly string[],
   copied: readonly string[],
-  stride: number,
-  plainCount: number,
+  aim: string,
 ): new () => Cursor {
   const source = `
     return class State {
       constructor() {
         this.$page = undefined; this.$offset = 0; this.$at = 0
       }
-      aim(page, record) {
-        this.$page = page; this.$offset = record * ${stride}
-        ${plainCount > 0 ? `this.$at = record * ${plainCount}` : ''}
-      }
+      aim(page, record) { ${aim} }
       copy() { return { ${copied.map((name) => `${name}: this.${name}`).join(', ')} } }
       toJSON() { return this.copy() }
       ${properties.join('\n')}

@@ -1,7 +1,7 @@
 import type { ByteReader, ByteWriter, MemberNo } from '../bus/index.ts'
 import { RehomeError } from '../bus/index.ts'
 import type { Unsent } from './calls.ts'
-import type { Expiry, KeyedType, Methods, Writers } from './define.ts'
+import type { Definition, Expiry, Methods, Writers } from './define.ts'
 import type { Fields } from './fields.ts'
 import type { KeyType } from './keys.ts'
 import { AFFAIR, type Cursor, layoutOf } from './layout.ts'
@@ -117,6 +117,7 @@ const AFFAIRS_KEPT_MAX = 16_384
 export class RuntimeType {
   readonly id: number
   readonly name: string
+  readonly definition: Definition
   readonly writers: Writers
   readonly key: KeyType<unknown>
   readonly table: ActorTable
@@ -141,25 +142,26 @@ export class RuntimeType {
   constructor(
     id: number,
     name: string,
-    // biome-ignore lint/suspicious/noExplicitAny: the author's types end here; the runtime sees plain values
-    keyed: KeyedType<Writers, any, any, any>,
+    definition: Definition,
     options: { slotBits: number; pageBits: number },
   ) {
     this.id = id
     this.name = name
-    this.writers = keyed.type.writers
-    this.key = keyed.key
-    this.words = new Uint32Array(Math.max(1, keyed.key.words))
-    const layout = layoutOf(keyed.type.fields as Fields, keyed.key.words)
+    this.definition = definition
+    const { type, key } = definition
+    this.writers = type.writers
+    this.key = key
+    this.words = new Uint32Array(Math.max(1, key.words))
+    const layout = layoutOf(type.fields as Fields, key.words)
     this.table = new ActorTable(layout, options)
     this.passing = new ActorTable(layout, { slotBits: 1, pageBits: 0 })
     this.passing.insert(0, this.words)
     this.cursor = this.newCursor()
-    this.methods = runtimeMethods(keyed.type.methods)
+    this.methods = methodsOf(type.methods)
     this.hasStale = this.methods.some((m) => m.access === 'stale')
-    this.expiry = keyed.type.expiry
+    this.expiry = type.expiry
     const methods = this.methods.map((m) => `${m.access} ${m.name}`).join(',')
-    this.schema = `${name} ${this.writers} ${keyed.key.name}/${keyed.key.words} {${layout.schema}} ${methods}`
+    this.schema = `${name} ${this.writers} ${key.name}/${key.words} {${layout.schema}} ${methods}`
   }
 
   newCursor(): Cursor & AnyState {
@@ -285,6 +287,15 @@ export class RuntimeType {
   keyText(words: Uint32Array): string {
     return this.key.text(this.key.read(words, 0))
   }
+}
+
+/** By definition: instances in one process share them. */
+const knownMethods = new WeakMap<Methods<AnyState>, readonly RuntimeMethod[]>()
+
+function methodsOf(methods: Methods<AnyState>): readonly RuntimeMethod[] {
+  const known = knownMethods.get(methods) ?? runtimeMethods(methods)
+  knownMethods.set(methods, known)
+  return known
 }
 
 function runtimeMethods(methods: Methods<AnyState>): RuntimeMethod[] {

@@ -18,7 +18,7 @@ import {
   type SpaceStats,
   type StateModel,
 } from './core.ts'
-import type { KeyedType, Writers } from './define.ts'
+import type { Definition } from './define.ts'
 import { Directory } from './directory.ts'
 import { handleOf, type Parts } from './handles.ts'
 import { Homes } from './homes.ts'
@@ -34,8 +34,7 @@ import { Updates } from './updates.ts'
 export interface SpaceOptions {
   readonly self: MemberNo
   /** The NF's actor types by name; their order is their number on the wire. */
-  // biome-ignore lint/suspicious/noExplicitAny: the author's types end here; `handles` gives them back
-  readonly types: Readonly<Record<string, KeyedType<Writers, any, any, any>>>
+  readonly types: Readonly<Record<string, Definition>>
   readonly out: Core['out']
   readonly clock: Clock
   readonly slotBits: number
@@ -123,6 +122,7 @@ export class Space {
     this.reads.judgeAgain = again
     this.updates.onError = (type, error) => this.onError(`an update of ${type.name}`, error)
     this.parts = {
+      core: this.core,
       turns: model === 'remote-only' && !isStore ? this.loans : this.homes.turns,
       calls: this.calls,
       updates: this.updates,

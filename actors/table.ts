@@ -1,5 +1,4 @@
 import type { ByteReader, ByteWriter } from '../bus/index.ts'
-import type { InPlace } from './keys.ts'
 import {
   ACTIVATION,
   AFFAIR,
@@ -35,8 +34,8 @@ export class ActorTable {
   size = 0
   activations = 0
 
-  private readonly pages: Page[] = []
-  private readonly pageBits: number
+  readonly pages: Page[] = []
+  readonly pageBits: number
   private readonly pageMask: number
   private readonly strideWords: number
   private readonly keyWords: number
@@ -45,7 +44,7 @@ export class ActorTable {
   private free: Row = -1
   private unused: Row = 0
 
-  private readonly index: RowIndex
+  readonly index: RowIndex
   private readonly foreseen = new Int32Array(FORESEEN_MAX)
   /** Of no meaning. */
   seen = 0
@@ -83,7 +82,7 @@ export class ActorTable {
     return words[at + AFFAIR]! === 0 && words[at + ACTIVATION]! !== 0
   }
 
-  /** Aims at the key's record if it lies still (most packets' way); -1 if it does not, or there is none. */
+  /** Aims at the key's record if it lies still; -1 if it does not, or there is none. */
   aimAtStill(cursor: Cursor, hash: number, key: Uint32Array): Row {
     const { index } = this
     const top = hash >>> index.topShift
@@ -99,28 +98,6 @@ export class ActorTable {
       const record = row & this.pageMask
       const at = record * this.strideWords
       if (!this.isKey(words, at, key)) continue
-      if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return -1
-      cursor.aim(page, record)
-      return row
-    }
-  }
-
-  /** The same, by a key that is compared where it lies. */
-  aimInPlace<K>(cursor: Cursor, hash: number, key: K, inPlace: InPlace<K>): Row {
-    const { index } = this
-    const top = hash >>> index.topShift
-    const entries = index.entries[top]!
-    const mask = (entries.length >> 1) - 1
-    const wanted = hash | 0
-    for (let i = (hash >>> index.shifts[top]!) & mask; ; i = (i + 1) & mask) {
-      const row = entries[2 * i + 1]! - 1
-      if (row < 0) return -1
-      if (entries[2 * i]! !== wanted) continue
-      const page = this.pages[row >>> this.pageBits]!
-      const words = page.i32
-      const record = row & this.pageMask
-      const at = record * this.strideWords
-      if (!inPlace.is(key, words, at + HEADER_WORDS)) continue
       if (words[at + AFFAIR]! !== 0 || words[at + ACTIVATION]! === 0) return -1
       cursor.aim(page, record)
       return row

@@ -13,9 +13,9 @@ interface Moves {
   removeActivation(type: RuntimeType, row: Row): void
 }
 
-/** Turns over single-writer actors: at once where the actor lies still here, which is the packet path. */
+/** Turns over single-writer actors. What lies still here is reached by a shorter way (straight.ts), as a rule. */
 export class Turns {
-  private readonly core: Core
+  readonly core: Core
   private readonly moves: Moves
 
   constructor(core: Core, moves: Moves) {
@@ -32,30 +32,22 @@ export class Turns {
     time: PacketTime,
   ): unknown {
     if (this.core.inTurn) throw nested(type)
-    const { inPlace } = type.key
-    const own = inPlace === undefined ? -1 : inPlace.hash(key)
-    const row =
-      own === -1
-        ? this.aimByWords(type, key)
-        : type.table.aimInPlace(type.cursor, this.core.placed(type, own), key, inPlace!)
-    if (row < 0) return this.turnElsewhere(type, key, turn, mustExist, time)
-    if (type.expiry !== undefined) return this.over(type, row, turn, mustExist, false, time)
-    return this.runAimed(type, row, turn, false)
-  }
-
-  private aimByWords(type: RuntimeType, key: unknown): Row {
-    return type.table.aimAtStill(type.cursor, this.core.address(type, key), type.words)
+    const hash = this.core.address(type, key)
+    const row = type.table.find(hash, type.words)
+    if (row >= 0 && type.table.isStill(row)) {
+      return this.over(type, row, turn, mustExist, false, time)
+    }
+    return this.turnElsewhere(type, hash, row, turn, mustExist, time)
   }
 
   private turnElsewhere(
     type: RuntimeType,
-    key: unknown,
+    hash: number,
+    found: Row,
     turn: Waiter['turn'],
     mustExist: boolean,
     time: PacketTime,
   ): unknown {
-    const hash = this.core.address(type, key)
-    const found = type.table.find(hash, type.words)
     if (this.moves.isAbsent(type, hash, found)) {
       if (mustExist) return this.overNothing(turn)
       return this.over(type, this.moves.make(type, hash), turn, false, true, time)
@@ -118,7 +110,7 @@ export class Turns {
   }
 
   /** The turn goes on after its return: the actor is its own until the promise settles (rule 21). */
-  private suspend(type: RuntimeType, row: Row, promise: Promise<unknown>): Promise<unknown> {
+  suspend(type: RuntimeType, row: Row, promise: Promise<unknown>): Promise<unknown> {
     type.needAffair(row).busy = true
     type.cursor = type.newCursor() // the turn keeps the one it has
     const ended = () => {

@@ -57,6 +57,7 @@ export function packetsOf(
     const { start, end, linkType, wireLength } = record
     packet.load(record.bytes, start, end, linkType, wireLength, record.timeUs, record.timeUs, n, 0)
     packet.hash = steeringHash(packet)
+    packet.isStamped = true
     seen(packet)
     if (random.unit() * (total - n) >= room - count) continue
     bytes.set(record.bytes.subarray(start, end), at[count]!)
@@ -94,6 +95,7 @@ export function packetsAmong(
     view.setUint16(PORT_AT, 1024 + (flow % 50_000))
     packet.load(bytes, start, start + length, LINK_ETHERNET, length, 0, 0, 0, 0)
     packet.hash = steeringHash(packet)
+    packet.isStamped = true
   }
   const one = new Uint8Array(length)
   for (let flow = 0; flow < flows; flow++) {

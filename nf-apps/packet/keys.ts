@@ -87,33 +87,31 @@ export const symmetricFlow: KeyType<FlowKey> = {
     return p?.isStamped ? p.hash : orderedHash(low, high, ports, protocol)
   },
   inPlace: {
-    hash(key) {
+    isReady(key) {
       const p = key.unfilled
-      return p?.isStamped && isPlainV4(p) ? p.hash : -1
+      return p?.isStamped === true && isPlainV4(p)
     },
+    hash: (key) => key.unfilled!.hashWord,
     is: isPlainV4Key,
   },
 }
 
-/** What `writePlainV4` would write, compared instead: as few words as say it. */
+/**
+ * What `writePlainV4` would write, compared instead: as few words as say it. A key's words are in order, so they are this
+ * packet's if they are in either order; which one it is, no branch asks, as half of them would be guessed wrong.
+ */
 function isPlainV4Key(key: FlowKey, w: Int32Array, at: number): boolean {
-  const p = key.unfilled
-  if (p === undefined) return false
+  const p = key.unfilled!
   const { srcPort, dstPort } = p
-  let low = p.src.w3
-  let high = p.dst.w3
-  let ports = (srcPort << 16) | dstPort
-  if (!inOrderV4(low, high, srcPort, dstPort)) {
-    high = low
-    low = p.dst.w3
-    ports = (dstPort << 16) | srcPort
-  }
-  return (
-    w[at + 3] === low &&
-    w[at + 7] === high &&
-    w[at + 8] === ports &&
-    w[at + 9] === (((key.vlan & VLAN_MAX) << 16) | p.ipProtocol | BOTH_V4)
-  )
+  const src = p.src.w3
+  const dst = p.dst.w3
+  const low = w[at + 3]!
+  const high = w[at + 7]!
+  const ports = w[at + 8]!
+  const last = w[at + 9]! ^ (((key.vlan & VLAN_MAX) << 16) | p.ipProtocol | BOTH_V4)
+  const one = (low ^ src) | (high ^ dst) | (ports ^ ((srcPort << 16) | dstPort)) | last
+  const other = (low ^ dst) | (high ^ src) | (ports ^ ((dstPort << 16) | srcPort)) | last
+  return ((Math.clz32(one) | Math.clz32(other)) & 32) !== 0 // 32 zeros: no bit differs
 }
 
 /** Most keys: straight from the packet, and the hash is the one that steering has stamped on it. */

@@ -32,8 +32,8 @@ export class Packet {
   clockUs = 0
   /** Position in the input, from 0; stamped at steering. */
   index = 0
-  /** Steering hash: 32 bits, unsigned; see `steeringHash`. A packet inside another has that of the outer one. */
-  hash = 0
+  /** `hash`, signed: for the same reason as an address's words. */
+  hashWord = 0
   /** Whether `hash` is what `steeringHash` says of this very packet: it came from steering, and is unchanged. */
   isStamped = false
 
@@ -103,7 +103,7 @@ export class Packet {
     this.timeUs = timeUs
     this.clockUs = clockUs
     this.index = index
-    this.hash = hash
+    this.hashWord = hash | 0
     this.parse()
     return this
   }
@@ -124,6 +124,14 @@ export class Packet {
     )
     copy.isStamped = this.isStamped
     return copy
+  }
+
+  /** Steering hash: 32 bits, unsigned; see `steeringHash`. A packet inside another has that of the outer one. */
+  get hash(): number {
+    return this.hashWord >>> 0
+  }
+  set hash(hash: number) {
+    this.hashWord = hash | 0
   }
 
   /** Bytes on the wire. */
