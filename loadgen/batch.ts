@@ -82,10 +82,11 @@ export function readOutput(r: ByteReader): Output {
 
 /** The packet's view is over the reader's bytes: nothing is copied. */
 export function readPacket(r: ByteReader, packet: Packet): void {
-  const at = r.skip(STAMP_BYTES) // one check for all of them
   const { bytes, view } = r
+  const at = r.skip(STAMP_BYTES) // one check for all of them
+  const start = r.skip(view.getUint32(at + LENGTH_AT, LE))
   // Field by field: as arguments of `load` the doubles may become objects where the call is not inlined.
-  packet.start = r.skip(view.getUint32(at + LENGTH_AT, LE))
+  packet.start = start
   packet.end = r.pos
   if (packet.bytes !== bytes) packet.bytes = bytes // a store of what is new is told to the collector
   packet.linkType = view.getUint16(at + LINK_TYPE_AT, LE)
@@ -93,7 +94,7 @@ export function readPacket(r: ByteReader, packet: Packet): void {
   packet.timeUs = view.getFloat64(at + TIME_AT, LE)
   packet.clockUs = view.getFloat64(at + CLOCK_AT, LE)
   packet.index = view.getFloat64(at, LE)
-  packet.hash = view.getUint32(at + HASH_AT, LE)
+  packet.hashWord = view.getInt32(at + HASH_AT, LE)
   packet.parse()
   packet.isStamped = true
 }

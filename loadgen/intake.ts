@@ -1,53 +1,10 @@
-import { type ByteReader, type Clock, Kind, type MemberNo } from '../bus/index.ts'
-import { type FlowKey, flowHash, Packet } from '../nf-apps/packet/index.ts'
-import { type Sender, slotOf } from '../placement/index.ts'
-import { LINE, type Output, peekHashes, readHead, readPacket, writeOutput } from './batch.ts'
+import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
+import type { Packet } from '../nf-apps/packet/index.ts'
+import { slotOf } from '../placement/index.ts'
+import { peekHashes, readHead, readPacket, writeOutput } from './batch.ts'
+import { type Batch, Entry } from './entry.ts'
+import type { Handler, IntakeOptions, IntakeStats } from './intake-options.ts'
 import { Latency } from './latency.ts'
-
-/** What the intake hands each packet to. 1: forward, 0: drop. */
-export type Handler = (packet: Packet, entry: Entry) => number | Promise<number>
-
-/** A batch whose packets do not all have their verdicts yet. */
-interface Batch {
-  readonly from: MemberNo
-  readonly id: number
-  readonly bytes: number
-  readonly dueMs: number
-  left: number
-  forwarded: number
-  dropped: number
-  outputs: Output[]
-}
-
-const utf8 = new TextEncoder()
-
-/** A packet with what belongs to it while it is handled. It is the handler's `output`. */
-export class Entry {
-  packet = new Packet()
-  batch!: Batch
-  /** When it was suspended, on the instance's clock. */
-  since = 0
-  private readonly receiverOf: IntakeOptions['receiverOf']
-
-  constructor(receiverOf: IntakeOptions['receiverOf']) {
-    this.receiverOf = receiverOf
-  }
-
-  emit(bytes: Uint8Array): void {
-    this.put(this.packet.linkType, new Uint8Array(bytes))
-  }
-  event(line: string): void {
-    this.put(LINE, utf8.encode(line))
-  }
-  steersAlike({ src, dst, srcPort, dstPort, protocol }: FlowKey): boolean {
-    const hash = flowHash(src, dst, srcPort, dstPort, protocol)
-    return this.receiverOf(hash) === this.receiverOf(this.packet.hash)
-  }
-  private put(linkType: number, bytes: Uint8Array): void {
-    const { index, timeUs } = this.packet
-    this.batch.outputs.push({ index, timeUs, linkType, bytes })
-  }
-}
 
 /** The flip of a slot's packets from one receiver to another, as either of them sees it. */
 interface Flip {
@@ -57,16 +14,6 @@ interface Flip {
   /** The steerer's number of it. */
   readonly number: number
   readonly peer: MemberNo
-}
-
-export interface IntakeStats {
-  packets: number
-  bytes: number
-  malformed: number
-  errors: number
-  suspendedMax: number
-  /** Packets handled while the newest view was not settled here. */
-  packetsDuringHandoff: number
 }
 
 /**
@@ -98,8 +45,9 @@ export class Intake {
   private readonly pool: Entry[] = []
   private entry: Entry
   private open = 0
-  /** The batch that is being read, and how many of its packets have their verdicts. */
+  /** The batch that is being read, how many of its packets have been taken up, and how many have their verdicts. */
   private reading: Batch | undefined
+  private taken = 0
   private verdicts = 0
   /** Suspended packets by steering hash, each with those that wait behind it. */
   private readonly suspended = new Map<number, { first: Entry; behind: Entry[] }>()
@@ -132,14 +80,16 @@ export class Intake {
     const left = count + 1
     const batch: Batch = { from, id, bytes, dueMs, left, forwarded: 0, dropped: 0, outputs: [] }
     this.open++
-    let read = 0
     this.reading = batch
+    this.taken = 0
     this.verdicts = 0
     try {
-      while (read < count) {
-        const n = Math.min(count - read, HASHES)
-        if (this.o.foresees()) this.o.foresee(this.hashes, peekHashes(r, this.hashes, n))
-        for (const end = read + n; read < end; read++) this.take(batch, r)
+      while (this.taken < count) {
+        const end = Math.min(count, this.taken + HASHES)
+        if (this.o.foresees()) {
+          this.o.foresee(this.hashes, peekHashes(r, this.hashes, end - this.taken))
+        }
+        while (this.taken < end) this.takeUp(batch, r, end)
       }
     } finally {
       this.reading = undefined
@@ -147,20 +97,77 @@ export class Intake {
       if (this.verdicts > 0) this.latency.record(this.sinceUs(batch), this.verdicts)
       batch.left -= this.verdicts
       // The one beyond its packets: a batch does not end while it is being read. A broken one ends where it breaks.
-      this.settle(batch, 1 + count - read)
+      this.settle(batch, 1 + count - this.taken)
       // Those that have theirs do not wait for those that are suspended or kept back.
       if (batch.left > 0 && batch.forwarded + batch.dropped > 0) this.tell(batch)
       else this.tellSoon(batch)
     }
   }
 
-  private take(batch: Batch, r: ByteReader): void {
+  private takeUp(batch: Batch, r: ByteReader, end: number): void {
     const { entry } = this
-    readPacket(r, entry.packet)
     if (entry.batch !== batch) entry.batch = batch
+    if (this.isCalm) return this.takeCalm(entry, r, end)
+    readPacket(r, entry.packet)
     if (this.isHeldBack() || this.o.pressed()) this.backlog.push(this.detach())
-    else if (this.flips.size > 0 || this.suspendedCount > 0) this.enter(entry)
-    else this.start(entry)
+    else this.enter(entry)
+    this.taken++
+  }
+
+  /** Nothing goes on that a packet could have to wait for. */
+  private get isCalm(): boolean {
+    const isFree = !this.isHeldBack() && this.flips.size === 0 && this.suspendedCount === 0
+    return isFree && !this.o.pressed()
+  }
+
+  /**
+   * Packets that have their verdicts at once, up to the first one that has not: most packets' way, and nothing beyond what each
+   * needs. They are counted together, whatever ends it.
+   */
+  private takeCalm(entry: Entry, r: ByteReader, end: number): void {
+    const { packet } = entry
+    const { handler, pressed } = this.o
+    const most = end - this.taken
+    let handled = 0
+    let bytes = 0
+    let malformed = 0
+    let forwarded = 0
+    let verdicts = 0
+    try {
+      while (verdicts < most) {
+        readPacket(r, packet)
+        handled++
+        bytes += packet.wireLength
+        if (packet.malformed !== 0) malformed++
+        const verdict = this.verdictOf(handler, entry)
+        if (typeof verdict !== 'number') {
+          this.await(entry, verdict)
+          this.taken++
+          return
+        }
+        verdicts++
+        if (verdict !== 0) forwarded++
+        if (pressed()) return
+      }
+    } finally {
+      const { stats } = this
+      stats.packets += handled
+      stats.bytes += bytes
+      stats.malformed += malformed
+      if (this.inHandoff) stats.packetsDuringHandoff += handled
+      entry.batch.forwarded += forwarded
+      entry.batch.dropped += verdicts - forwarded
+      this.verdicts += verdicts
+      this.taken += verdicts
+    }
+  }
+
+  private verdictOf(handler: Handler, entry: Entry): number | Promise<number> {
+    try {
+      return handler(entry.packet, entry)
+    } catch (error) {
+      return this.failed(entry, error)
+    }
   }
 
   /** Makes the current entry its packet's own; the next packet gets another. */
@@ -220,11 +227,7 @@ export class Intake {
     this.stats.bytes += packet.wireLength
     if (packet.malformed !== 0) this.stats.malformed++
     if (this.inHandoff) this.stats.packetsDuringHandoff++
-    try {
-      return this.o.handler(packet, entry)
-    } catch (error) {
-      return this.failed(entry, error)
-    }
+    return this.verdictOf(this.o.handler, entry)
   }
 
   private failed(entry: Entry, error: unknown): number {
@@ -472,27 +475,3 @@ export class Intake {
 const BACKLOG_STEP = 256
 /** Packets that are foreseen at a time. */
 const HASHES = 64
-
-export interface IntakeOptions {
-  readonly out: Sender & { consumed(from: MemberNo, bytes: number): void }
-  readonly clock: Clock
-  readonly slotBits: number
-  readonly handler: Handler
-  /** Verdict of a packet whose handler threw. */
-  readonly onError: (packet: Packet, error: unknown) => number
-  readonly pressed: () => boolean
-  /** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
-  readonly receiverOf: (hash: number) => MemberNo
-  /** The member was in the view, and is not any more. */
-  readonly isGone: (no: MemberNo) => boolean
-  /** Whether `foresee` is worth its time. */
-  readonly foresees: () => boolean
-  /** Packets of these steering hashes come next. */
-  readonly foresee: (hashes: Uint32Array, count: number) => void
-  /** A slot's packets come here from now on, and the receiver before has ended its own. */
-  readonly onFlipped: (slot: number) => void
-  /** A suspended packet went on outside of any delivery: what it sent must be flushed. */
-  readonly wake: () => void
-  /** Wall clock in ms, the same on all processes of a machine. */
-  readonly wallMs: () => number
-}
