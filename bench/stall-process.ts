@@ -3,16 +3,15 @@
  * the control, a process that does nothing. Both tell the longest time between two looks at the clock that were to be
  * a millisecond apart, from one `tell` to the next.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { NatsBus } from '../bus/index.ts'
 import { rehearse } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { churning } from './churning.ts'
 import { makeIdleFlows } from './idle-flows.ts'
 import { joinInstance, onError, until } from './members.ts'
+import { Stalls } from './stalls.ts'
 
 const [id = '', servers = '', idle = '0'] = process.argv.slice(2)
-const delay = monitorEventLoopDelay({ resolution: 1 })
 
 /** Joins, and once all slots are its own makes its actors. */
 async function join(): Promise<void> {
@@ -26,11 +25,9 @@ async function join(): Promise<void> {
 
 process.on('message', async (word) => {
   if (word === 'join') await join()
-  const longestMs = delay.max / 1e6
-  if (word === 'tell') delay.reset()
-  process.send?.(longestMs)
+  process.send?.(stalls.tell(word === 'tell'))
 })
 process.once('disconnect', () => process.exit(0))
 if (servers !== '') await rehearse(onError)
-delay.enable()
-process.send?.(0)
+const stalls = new Stalls()
+process.send?.(stalls.tell(true))

@@ -6,6 +6,7 @@ import { churning } from './churning.ts'
 import { Load } from './load.ts'
 import { joinSource } from './members.ts'
 import { natsGround } from './pair.ts'
+import type { Stall } from './stalls.ts'
 import { Ticker } from './ticker.ts'
 
 /** Live flows of the traffic, which begin and end; the other actors lie idle. */
@@ -20,31 +21,31 @@ const OFFER_MS = 0.5
 /** A process that tells its longest stall since it was last asked. */
 class Watched {
   private readonly child: ChildProcess
-  private readonly heard: number[] = []
-  private wanted: ((ms: number) => void) | undefined
+  private readonly heard: Stall[] = []
+  private wanted: ((stall: Stall) => void) | undefined
 
   constructor(...args: string[]) {
     this.child = fork(fileURLToPath(new URL('./stall-process.js', import.meta.url)), args)
-    this.child.on('message', (ms) => {
+    this.child.on('message', (told) => {
       const { wanted } = this
       this.wanted = undefined
-      if (wanted) wanted(Number(ms))
-      else this.heard.push(Number(ms))
+      if (wanted) wanted(told as Stall)
+      else this.heard.push(told as Stall)
     })
   }
 
-  private next(): Promise<number> {
-    const ms = this.heard.shift()
-    if (ms !== undefined) return Promise.resolve(ms)
+  private next(): Promise<Stall> {
+    const stall = this.heard.shift()
+    if (stall !== undefined) return Promise.resolve(stall)
     return new Promise((resolve, reject) => {
       this.wanted = resolve
       this.child.once('exit', () => reject(new Error('a process of the bench has ended')))
     })
   }
-  ready(): Promise<number> {
+  ready(): Promise<Stall> {
     return this.next()
   }
-  say(word: 'join' | 'tell'): Promise<number> {
+  say(word: 'join' | 'tell'): Promise<Stall> {
     this.child.send(word)
     return this.next()
   }
@@ -103,15 +104,18 @@ export async function stall(idle: number, o: BenchOptions): Promise<Row> {
   return row(actors, moved, churn, scale)
 }
 
-function row(actors: number, moved: number, churn: number[], scale: number[]): Row {
-  const ms = (values: readonly number[]) => values.map((v) => v.toFixed(1)).join(', ')
-  const idle = Math.max(churn[2]!, scale[2]!)
-  const longest = Math.max(churn[0]!, scale[0]!, scale[1]!)
+function row(actors: number, moved: number, churn: Stall[], scale: Stall[]): Row {
+  const [first, , control] = churn as [Stall, Stall, Stall]
+  const [one, other, beside] = scale as [Stall, Stall, Stall]
+  const idleMs = Math.max(control.ms, beside.ms)
+  const longest = [first, one, other].reduce((a, b) => (b.ms > a.ms ? b : a))
+  const ms = (stalls: readonly Stall[]) => stalls.map((s) => s.ms.toFixed(1)).join(', ')
+  const part = `in the longest one its thread ran for ${longest.ranMs.toFixed(1)} ms and waited ${longest.waitedMs.toFixed(1)} ms for a processor that others had`
   return {
     what: `longest stall of an instance among ${actors} actors, beyond an idle process's`,
-    value: Math.max(0, longest - idle),
+    value: Math.max(0, longest.ms - idleMs),
     unit: 'ms',
     goal: { most: 10 },
-    note: `${CHURN_MS / 1000} s of flows that begin and end: first instance and control ${ms([churn[0]!, churn[2]!])}; scale-out, ${moved} actors moved: both instances and control ${ms(scale)}`,
+    note: `${CHURN_MS / 1000} s of flows that begin and end: first instance and control ${ms([first, control])}; scale-out, ${moved} actors moved: both instances and control ${ms(scale)}; ${part}`,
   }
 }
