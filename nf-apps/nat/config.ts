@@ -1,6 +1,7 @@
-import { RehomeError } from '../../actors/index.ts'
+import { hashWords, RehomeError } from '../../actors/index.ts'
 import type { OptionValues } from '../nf.ts'
 import { Ip, PROTO_ICMP, PROTO_TCP, type Subnet, subnet } from '../packet/index.ts'
+import { Hints } from './hints.ts'
 
 /** Who may send in through a mapping (RFC 4787, 5). */
 export type Filtering = 'any' | 'address' | 'address-and-port'
@@ -14,15 +15,21 @@ export interface Timeouts {
   readonly transitoryUs: number
 }
 
+/** What hosts go by. It is the same for all of them, so what is asked of them names it by its number. */
+export interface Rules {
+  readonly filtering: Filtering
+  readonly keepPorts: boolean
+  readonly timeouts: Timeouts
+}
+
 export interface NatConfig {
   readonly pool: readonly number[]
   readonly isPublic: ReadonlySet<number>
   readonly inside: readonly Subnet[]
   readonly firstPort: number
   readonly lastPort: number
-  readonly filtering: Filtering
-  readonly keepPorts: boolean
-  readonly timeouts: Timeouts
+  readonly rules: number
+  readonly hints: Hints
 }
 
 /** Public addresses at most: each has a table of its ports in memory, 512 KiB a protocol. */
@@ -58,16 +65,41 @@ export function natConfig(options: OptionValues): NatConfig {
     if (net) throw wrong('pool', String(Ip.v4(word)), `addresses outside of ${net}`)
   }
   const [firstPort, lastPort] = ports(String(options.ports ?? natOptions.ports.value))
-  return {
-    pool: [...new Set(pool)],
-    isPublic: new Set(pool),
-    inside,
-    firstPort,
-    lastPort,
+  const rules = numberOf({
     filtering: filtering(String(options.filtering ?? natOptions.filtering.value)),
     keepPorts: options['any-port'] !== true,
     timeouts: timeouts(options),
-  }
+  })
+  const isPublic = new Set(pool)
+  return { pool: [...isPublic], isPublic, inside, firstPort, lastPort, rules, hints: new Hints() }
+}
+
+/** All rules that NATs of this process were set up with. */
+const known = new Map<number, Rules>()
+
+/** The same number for the same rules in every process. */
+function numberOf(rules: Rules): number {
+  const { filtering, keepPorts, timeouts: t } = rules
+  const words = new TextEncoder().encode(
+    JSON.stringify([
+      filtering,
+      keepPorts,
+      t.leaseUs,
+      t.udpUs,
+      t.icmpUs,
+      t.establishedUs,
+      t.transitoryUs,
+    ]),
+  )
+  const number = hashWords(Uint32Array.from(words), words.length) & 0x7fff_ffff
+  known.set(number, rules)
+  return number
+}
+
+export function rulesOf(number: number): Rules {
+  const rules = known.get(number)
+  if (!rules) throw new RehomeError('bad-argument', 'instances of one NAT have different options')
+  return rules
 }
 
 /** The ports to give out; all of them for ICMP, whose identifiers have no ranges. */

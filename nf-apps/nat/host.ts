@@ -1,8 +1,9 @@
 import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
-import { PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
-import { type Filtering, idleUs, type Timeouts } from './config.ts'
+import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
+import { idleUs, rulesOf } from './config.ts'
 import type { News } from './events.ts'
 import { addressOf, endOf, portOf } from './keys.ts'
+import { BLOCK } from './pool.ts'
 import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
 
 /** An inside port and the public end that stands for it, towards all remote ends (RFC 4787, REQ-1). */
@@ -23,18 +24,17 @@ export interface Asked {
   /** TCP's. */
   readonly flags: number
   readonly nowUs: number
-  readonly filtering: Filtering
-  readonly timeouts: Timeouts
+  /** The rules' number. */
+  readonly rules: number
 }
 
 export interface AskedOut extends Asked {
   readonly port: number
   /** The public address that this host is paired with. */
   readonly address: number
-  readonly keepPort: boolean
   /** What the pool has been asked for already. */
   readonly asked: Need | 'nothing'
-  /** Public ends for a new mapping, of those that were offered; none before. */
+  /** Public ends for a new mapping, of those that were offered, or that the asker believes to be at hand. */
   readonly wanted: readonly number[]
 }
 
@@ -67,7 +67,11 @@ const OFFERED_MAX = 64
 /** A host that has so many free ports asks for no others that are steered better. */
 const ENOUGH = 128
 /** Ports below are those of well-known services. */
-const LOW = 1024
+export const LOW = 1024
+/** A port that the pool could not give is not asked for again for so long, nor are those around it. */
+const TAKEN_US = 60_000_000
+/** Of which a host remembers so many. */
+const TAKEN_MAX = 64
 /** A host without mappings is forgotten so long after its last one; its ports are then anyone's to ask for. */
 const FORGET_US = 60_000_000
 
@@ -78,6 +82,7 @@ interface HostState {
   untilUs: number
   nextUs: number
   tight: boolean
+  taken: Record<string, number>
 }
 
 /**
@@ -99,11 +104,15 @@ export const Host = multiWriter(
     nextUs: f64,
     /** The pool runs short: free ports are used up before others are asked for. */
     tight: bool,
+    /** By block of the paired address: until when the pool is not asked for a port in it. */
+    taken: plain<Record<string, number>>('nat-taken', () => ({})),
   },
   {
     outbound: (s, ask: AskedOut): Answer => outbound(s, ask),
     /** Where a packet for a public end goes inside. */
     inbound: (s, end: number, ask: Asked) => inbound(s, end, ask),
+    /** A packet that has gone its way already, by a lease: what it makes of its connection. */
+    heard: (s, inside: number, out: boolean, ask: Asked) => heard(s, inside, out, ask),
     /** The public end of an inside port, or its inside port: reads only, for what an ICMP error quotes. */
     endOf: (s, inside: number, ask: Asked) => alive(s.mappings[inside], ask)?.end,
     insideOf: (s, end: number, ask: Asked) => alive(s.mappings[s.insides[end] ?? -1], ask)?.inside,
@@ -157,6 +166,12 @@ function inbound(s: HostState, end: number, ask: Asked): Inwards {
   return pass(s, mapping, ask, false, { address: 0, port: mapping.inside }) ?? 'filtered'
 }
 
+function heard(s: HostState, inside: number, out: boolean, ask: Asked): void {
+  const mapping = s.mappings[inside]
+  const session = mapping && sessionOf(mapping, ask)
+  if (session) touch(s, mapping, session, ask, out)
+}
+
 /** A packet of a session, known or new; undefined if there is no room for another. */
 function pass(
   s: HostState,
@@ -187,8 +202,9 @@ const isIt = (session: Session, { remote, remotePort, nowUs }: Asked) =>
 const sessionOf = (mapping: Mapping, ask: Asked) => mapping.sessions.find((x) => isIt(x, ask))
 
 function isLetIn(mapping: Mapping, ask: Asked): boolean {
-  if (ask.filtering === 'any') return true
-  if (ask.filtering === 'address-and-port') return sessionOf(mapping, ask) !== undefined
+  const { filtering } = rulesOf(ask.rules)
+  if (filtering === 'any') return true
+  if (filtering === 'address-and-port') return sessionOf(mapping, ask) !== undefined
   return mapping.sessions.some((x) => x.address === ask.remote && ask.nowUs < x.untilUs)
 }
 
@@ -213,15 +229,15 @@ function open(mapping: Mapping, ask: Asked): Session | undefined {
  * it would have, but not before the last lease.
  */
 function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out: boolean): number {
-  const { nowUs, timeouts: t } = ask
+  const { nowUs } = ask
+  const { timeouts: t } = rulesOf(ask.rules)
   let leaseUs = nowUs + t.leaseUs
   if (ask.protocol === PROTO_TCP) {
     session.stage = advance(session.stage, ask.flags, out)
     const idle = tcpIdleUs(session.stage, t)
     const untilUs = nowUs + idle + t.leaseUs
     session.untilUs = isClosed(session.stage) ? untilUs : Math.max(session.untilUs, untilUs)
-    // Behind a SYN the next segment moves the connection on: it is to be heard of. Others only repeat what is known.
-    if (ask.flags & TCP_SYN || isClosed(session.stage)) leaseUs = 0
+    if (isClosed(session.stage)) leaseUs = 0
   } else {
     const untilUs = nowUs + idleUs(ask.protocol, t) + t.leaseUs
     session.untilUs = Math.max(session.untilUs, untilUs)
@@ -241,17 +257,19 @@ function forget(s: HostState, mapping: Mapping): void {
 }
 
 function endFor(s: HostState, ask: AskedOut): number | Offer | Need {
-  const same = endOf(ask.address, ask.port)
-  const wanted = ask.keepPort ? [same, ...ask.wanted] : ask.wanted
-  for (const end of wanted) {
-    const at = s.free.indexOf(end)
-    if (at >= 0) return taken(s, at)
-  }
+  const { keepPorts } = rulesOf(ask.rules)
+  const same = keepPorts ? s.free.indexOf(endOf(ask.address, ask.port)) : -1
+  if (same >= 0) return taken(s, same)
   if (s.free.length === 0) collect(s, ask.nowUs)
   const { length } = s.free
   // Others than those at hand are asked for only where there are plenty: else no flow would find its port at hand.
   const mayAsk = !(s.tight && length > 0)
-  if (ask.keepPort && ask.asked === 'nothing' && mayAsk) return 'same'
+  if (keepPorts && ask.asked === 'nothing' && mayAsk && !isTaken(s, ask)) return 'same'
+  if (ask.asked === 'same') noteTaken(s, ask)
+  for (const end of ask.wanted) {
+    const at = s.free.indexOf(end)
+    if (at >= 0) return taken(s, at)
+  }
   if (length === 0) return 'any'
   const ends = best(s.free, ask)
   const port = portOf(ends[0]!)
@@ -259,6 +277,17 @@ function endFor(s: HostState, ask: AskedOut): number | Offer | Need {
   if (!isAll && faultsOf(ends[0]!, ask) & OTHER_SIDE) return 'any'
   // Low ports are too few to hold more of them for the way back's sake.
   return { ends, isAll: isAll || length >= ENOUGH || port < LOW }
+}
+
+const blockOf = (port: number) => Math.floor(port / BLOCK)
+
+function isTaken(s: HostState, { port, nowUs }: AskedOut): boolean {
+  return nowUs < (s.taken[blockOf(port)] ?? 0)
+}
+
+function noteTaken(s: HostState, { port, nowUs }: AskedOut): void {
+  if (Object.keys(s.taken).length >= TAKEN_MAX) s.taken = {}
+  s.taken[blockOf(port)] = nowUs + TAKEN_US
 }
 
 /**

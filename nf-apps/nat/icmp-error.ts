@@ -66,6 +66,7 @@ function quotedQuestion(p: Packet): Question | undefined {
     isRequest: false,
     nowUs: p.clockUs,
     owner: NOBODY,
+    isNew: false,
   }
 }
 

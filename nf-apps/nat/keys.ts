@@ -1,5 +1,14 @@
 import { hashWords, type KeyType } from '../../actors/index.ts'
-import { Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
+import {
+  FlowKey,
+  flow,
+  Ip,
+  isPlainV4,
+  PROTO_ICMP,
+  PROTO_TCP,
+  PROTO_UDP,
+  V4_MAPPED,
+} from '../packet/index.ts'
 
 /** One address under one protocol: an inside host, or a public address and its ports. */
 export interface Address {
@@ -23,6 +32,58 @@ export const address: KeyType<Address> = {
     return { protocol: Number(protocol), address: Ip.parse(ip ?? '').d }
   },
 }
+
+/**
+ * A packet's flow in its direction, of IPv4 alone: a record of half the size. Placed where its packets are steered to.
+ */
+export const oneWay: KeyType<FlowKey> = {
+  name: 'nat-flow',
+  words: 4,
+  steered: true,
+  write(key, out) {
+    const p = key.unfilled
+    if (p !== undefined && isPlainV4(p)) {
+      out[0] = p.src.w3
+      out[1] = p.dst.w3
+      out[2] = (p.srcPort << 16) | p.dstPort
+      out[3] = p.ipProtocol
+      return p.isStamped ? p.hash : flow.write(key, scratch)
+    }
+    out[0] = key.src.w3
+    out[1] = key.dst.w3
+    out[2] = (key.srcPort << 16) | key.dstPort
+    out[3] = key.protocol
+    return flow.write(key, scratch)
+  },
+  read(words, at) {
+    const key = new FlowKey()
+    key.src.set(0, 0, V4_MAPPED, words[at]!)
+    key.dst.set(0, 0, V4_MAPPED, words[at + 1]!)
+    key.srcPort = words[at + 2]! >>> 16
+    key.dstPort = words[at + 2]! & 0xffff
+    key.protocol = words[at + 3]!
+    return key
+  },
+  text: flow.text,
+  parse: flow.parse,
+  inPlace: {
+    hash(key) {
+      const p = key.unfilled
+      return p?.isStamped && isPlainV4(p) ? p.hash : -1
+    },
+    is(key, w, at) {
+      const p = key.unfilled
+      return (
+        p !== undefined &&
+        w[at] === p.src.w3 &&
+        w[at + 1] === p.dst.w3 &&
+        w[at + 2] === ((p.srcPort << 16) | p.dstPort) &&
+        w[at + 3] === p.ipProtocol
+      )
+    },
+  },
+}
+const scratch = new Uint32Array(flow.words)
 
 /** A public address and port as one number, below 2^48. */
 export const endOf = (ip: number, port: number): number => ip * 0x10000 + port

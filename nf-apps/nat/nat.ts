@@ -3,7 +3,7 @@ import { andThen } from '../../actors/index.ts'
 import { defineNF, drop, forward, type Verdict } from '../nf.ts'
 import {
   FINE,
-  FlowKey,
+  type FlowKey,
   flowOf,
   Ip,
   isIcmpError,
@@ -21,7 +21,7 @@ import { isTranslated } from './keys.ts'
 import { type Ends, frameOf, placeOf, rewrite, rewriteError } from './rewrite.ts'
 import { changesState } from './session.ts'
 import { natActors, type Run } from './state.ts'
-import { NOBODY, type Question, type Translated, translate } from './translate.ts'
+import { NOBODY, type Question, type Translated, tell, translate } from './translate.ts'
 import { type Cause, causes } from './way.ts'
 
 /*
@@ -60,13 +60,17 @@ export const nat = defineNF('nat', {
     if (p.ipProtocol === PROTO_ICMP && !isIcmpQuery(p)) return dropped(run, 'protocol')
     const flow = flowOf(p)
     const mustAsk = changesState(p.flags)
-    if (mustAsk && !config.isPublic.has(p.dst.d)) return ask(run, p, flow, NOBODY)
+    if (mustAsk && !config.isPublic.has(p.dst.d)) {
+      return ask(run, p, flow, questionOf(p, NOBODY, (p.flags & TCP_SYN) !== 0))
+    }
     const followed = state.ways.ifPresent(flow, (way) => {
-      if (!way) return { owner: NOBODY }
-      return mustAsk || p.clockUs >= way.untilUs ? { owner: way.dst } : sent(run, p, way)
+      if (!way) return questionOf(p, NOBODY, true)
+      if (mustAsk || p.clockUs >= way.untilUs) return questionOf(p, way.dst, false)
+      if (way.opens) tellOpened(run, p, way)
+      return sent(run, p, way)
     })
     return andThen(followed, (verdict) =>
-      typeof verdict === 'object' ? ask(run, p, flow, verdict.owner) : verdict,
+      typeof verdict === 'object' ? ask(run, p, flow, verdict) : verdict,
     )
   },
   async result({ tally }) {
@@ -101,58 +105,49 @@ function sent(run: Run, p: Packet, ends: Ends): Verdict {
 }
 
 /** Asks the host, and keeps its lease where there is one. */
-function ask(run: Run, p: Packet, flow: FlowKey, owner: number): MaybePromise<Verdict> {
-  const q = questionOf(p, owner)
-  return andThen(translate(run, q), (t) => {
+function ask(run: Run, p: Packet, flow: FlowKey, q: Question): MaybePromise<Verdict> {
+  return translate(run, q, (t) => {
     if (typeof t === 'string') return dropped(run, t)
     for (const each of t.told) run.output.event(lineOf(each))
     const verdict = sent(run, p, t.ends)
-    return andThen(keep(run, p, flow, t), () => andThen(expectBack(run, q, t), () => verdict))
+    return andThen(keep(run, p, flow, t), () => verdict)
   })
 }
 
 function keep(run: Run, p: Packet, flow: FlowKey, t: Translated): MaybePromise<void> {
   const { ways } = run.state
-  if (t.leaseUs > 0) return ways.with(flow, (way) => lay(way, t.ends, t.leaseUs))
-  if (!(p.flags & TCP_SYN)) return
+  const isSyn = (p.flags & TCP_SYN) !== 0
+  if (t.leaseUs > 0) return ways.with(flow, (way) => lay(way, t.ends, t.leaseUs, isSyn))
+  if (!isSyn) return
   // A new connection between the ends of a closed one: the host is to hear of it until it is open.
   return ways.ifPresent(flow, (way) => {
     if (way) way.untilUs = Math.min(way.untilUs, p.clockUs)
   })
 }
 
-/**
- * Where a new flow's answers come here too, their way is laid without a lease: it tells whom to ask, which spares asking
- * the pool. The host has the last word as ever.
- */
-function expectBack(run: Run, q: Question, { ends, told }: Translated): MaybePromise<void> {
-  if (told[0]?.news !== 'new' || run.config.isPublic.has(q.dst)) return
-  const back = new FlowKey()
-  back.src.set(0, 0, 0xffff, ends.dst)
-  back.dst.set(0, 0, 0xffff, ends.src)
-  back.srcPort = ends.dstPort
-  back.dstPort = ends.srcPort
-  back.protocol = q.protocol
-  if (!run.output.steersAlike(back)) return
-  const reverse = { src: q.dst, srcPort: q.dstPort, dst: q.src, dstPort: q.srcPort }
-  return run.state.ways.with(back, (way, created) => {
-    if (created) lay(way, reverse, q.nowUs)
-  })
-}
+type Writable<T> = { -readonly [N in keyof T]: T[N] }
+type WayState = Writable<Ends> & { untilUs: number; opens: boolean }
 
-function lay(
-  way: { -readonly [N in keyof Ends]: number } & { untilUs: number },
-  ends: Ends,
-  untilUs: number,
-): void {
+function lay(way: WayState, ends: Ends, untilUs: number, opens: boolean): void {
   way.src = ends.src
   way.dst = ends.dst
   way.srcPort = ends.srcPort
   way.dstPort = ends.dstPort
   way.untilUs = untilUs
+  way.opens = opens
 }
 
-function questionOf(p: Packet, owner: number): Question {
+/** Behind a SYN the next segment moves the connection on: it need not wait, but the host is to hear of it. */
+function tellOpened(run: Run, p: Packet, way: WayState): void {
+  way.opens = false
+  const q = questionOf(p, NOBODY, false)
+  const { protocol } = q
+  if (run.config.isPublic.has(q.dst))
+    tell(run, q, false, { protocol, address: way.dst }, way.dstPort)
+  else tell(run, q, true, { protocol, address: q.src }, q.srcPort)
+}
+
+function questionOf(p: Packet, owner: number, isNew: boolean): Question {
   const id = p.icmpId
   const type = p.icmpType
   return {
@@ -165,6 +160,7 @@ function questionOf(p: Packet, owner: number): Question {
     isRequest: type === 8 || type === 13 || type === 15 || type === 17,
     nowUs: p.clockUs,
     owner,
+    isNew,
   }
 }
 
@@ -194,26 +190,29 @@ function onFragment(run: Run, p: Packet): MaybePromise<Verdict> {
 
 function onFirstFragment(run: Run, p: Packet): MaybePromise<Verdict> {
   const shows = p.l4Offset >= 0 && (p.ipProtocol !== PROTO_ICMP || isIcmpQuery(p))
-  const question = questionOf(p, NOBODY)
-  return andThen(shows ? translate(run, question) : 'protocol', (t) =>
-    run.state.fragments.with(laneOf(p.hash), ({ datagrams }) => {
-      const datagram = datagramOf(datagrams, p)
-      const { held } = datagram
-      datagram.held = []
-      datagram.heldBytes = 0
-      datagram.refused = typeof t === 'string'
-      if (typeof t === 'string') return dropped(run, t)
-      const { src, dst } = t.ends
-      datagram.to = { src, dst }
-      const verdict = sent(run, p, t.ends)
-      for (const { bytes, ip } of held) {
-        const place = { ip, transport: -1, protocol: p.ipProtocol, end: bytes.length }
-        const frame = new Uint8Array(bytes)
-        rewrite(frame, place, { src, srcPort: 0, dst, dstPort: 0 })
-        run.state.tally.translated(1)
-        run.output.emit(frame)
-      }
-      return verdict
-    }),
-  )
+  if (!shows) return goOn(run, p, 'protocol')
+  return translate(run, questionOf(p, NOBODY, true), (t) => goOn(run, p, t))
+}
+
+/** The first fragment goes on, or is dropped, and those that waited for it. */
+function goOn(run: Run, p: Packet, t: Translated | Cause): MaybePromise<Verdict> {
+  return run.state.fragments.with(laneOf(p.hash), ({ datagrams }) => {
+    const datagram = datagramOf(datagrams, p)
+    const { held } = datagram
+    datagram.held = []
+    datagram.heldBytes = 0
+    datagram.refused = typeof t === 'string'
+    if (typeof t === 'string') return dropped(run, t)
+    const { src, dst } = t.ends
+    datagram.to = { src, dst }
+    const verdict = sent(run, p, t.ends)
+    for (const { bytes, ip } of held) {
+      const place = { ip, transport: -1, protocol: p.ipProtocol, end: bytes.length }
+      const frame = new Uint8Array(bytes)
+      rewrite(frame, place, { src, srcPort: 0, dst, dstPort: 0 })
+      run.state.tally.translated(1)
+      run.output.emit(frame)
+    }
+    return verdict
+  })
 }

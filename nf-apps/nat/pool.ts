@@ -27,7 +27,7 @@ export interface Wanted {
 }
 
 /** Ports that are handed out at once, so that a host's next flows find one at hand. Fewer where few are left. */
-const BLOCK = 64
+export const BLOCK = 64
 /** One grant takes no more than this part of what is left. */
 const SHARE = 16
 const BLOCKS = 0x10000 / BLOCK

@@ -86,13 +86,17 @@ class Change {
   }
 
   address(at: number, to: number): void {
-    const { b } = this
-    for (const [i, half] of [to >>> 16, to & 0xffff].entries()) {
-      const from = word16(b, at + 2 * i)
-      put16(b, this.ipSumAt, updateChecksum(word16(b, this.ipSumAt), from, half))
-      if (this.place.protocol !== PROTO_ICMP) this.sum(from, half)
-      put16(b, at + 2 * i, half)
-    }
+    this.half(at, to >>> 16)
+    this.half(at + 2, to & 0xffff)
+  }
+
+  private half(at: number, to: number): void {
+    const { b, ipSumAt } = this
+    const from = word16(b, at)
+    if (from === to) return
+    put16(b, ipSumAt, updateChecksum(word16(b, ipSumAt), from, to))
+    if (this.place.protocol !== PROTO_ICMP) this.sum(from, to)
+    put16(b, at, to)
   }
 
   port(at: number, to: number): void {

@@ -1,12 +1,21 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
-import { FlowKey, Ip, PROTO_ICMP } from '../packet/index.ts'
+import { FlowKey, Ip, PROTO_ICMP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
 import { isInside, type NatConfig, pairedIndex, rangeOf } from './config.ts'
 import type { Told } from './events.ts'
-import type { Answer, Asked, AskedOut, Need, Offer, Translation } from './host.ts'
+import {
+  type Answer,
+  type Asked,
+  type AskedOut,
+  LOW,
+  type Need,
+  type Offer,
+  type Translation,
+} from './host.ts'
 import { type Address, addressOf, endOf, portOf } from './keys.ts'
-import type { Taken } from './pool.ts'
+import { BLOCK, type Taken } from './pool.ts'
 import type { Ends } from './rewrite.ts'
-import type { OrCause, Run } from './state.ts'
+import type { Run } from './state.ts'
+import type { Cause } from './way.ts'
 
 /** What is to be translated: a packet's ends, or those of one that is quoted. */
 export interface Question extends Ends {
@@ -16,6 +25,8 @@ export interface Question extends Ends {
   readonly isRequest: boolean
   /** The inside host that its public destination stood for, or NOBODY. */
   readonly owner: number
+  /** It may open a mapping: no way of its flow is known. */
+  readonly isNew: boolean
   readonly nowUs: number
 }
 export interface Translated {
@@ -34,16 +45,22 @@ const scratch = new Ip()
 export const insideWord = (config: NatConfig, word: number): boolean =>
   isInside(config, scratch.set(0, 0, 0xffff, word))
 
-/** The ends that a packet goes on with. Between two inside hosts, by a public address, both sides are translated. */
-export function translate(run: Run, q: Question): OrCause<Translated> {
+/** What comes next, once a packet's translation is known. */
+type Then<T> = (t: Translated | Cause) => MaybePromise<T>
+
+/**
+ * The ends that a packet goes on with. Between two inside hosts, by a public address, both sides are translated.
+ * What comes next is handed in: so a packet that waits has one promise for all of its way.
+ */
+export function translate<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
   const { config } = run
   const incoming = config.isPublic.has(q.dst)
-  if (!insideWord(config, q.src)) return incoming ? inwards(run, q) : 'elsewhere'
-  if (incoming && q.protocol === PROTO_ICMP) return 'unmapped'
-  return andThen(outwards(run, q), (t) => {
-    if (typeof t === 'string') return t
-    const out = { ...q, src: t.address, srcPort: t.port }
-    if (q.protocol === PROTO_ICMP) out.dstPort = t.port
+  if (!insideWord(config, q.src)) return incoming ? inwards(run, q, then) : then('elsewhere')
+  if (incoming && q.protocol === PROTO_ICMP) return then('unmapped')
+  return outwards(run, q, (t) => {
+    if (typeof t === 'string') return then(t)
+    const dstPort = q.protocol === PROTO_ICMP ? t.port : q.dstPort
+    const ends = { src: t.address, srcPort: t.port, dst: q.dst, dstPort }
     const told = toldOf(
       t,
       q,
@@ -51,14 +68,17 @@ export function translate(run: Run, q: Question): OrCause<Translated> {
       endOf(t.address, t.port),
       endOf(q.dst, q.dstPort),
     )
-    if (!incoming) return { ends: out, leaseUs: t.leaseUs, told }
-    return andThen(inwards(run, out), (back) => {
-      if (typeof back === 'string') return back
-      const leaseUs = Math.min(t.leaseUs, back.leaseUs)
-      return { ends: back.ends, leaseUs, told: [...told, ...back.told] }
+    if (!incoming) return then({ ends, leaseUs: t.leaseUs, told })
+    return inwards(run, { ...q, ...ends }, (back) => {
+      if (typeof back === 'string') return then(back)
+      // Neither host hears of what follows a SYN unless it is asked.
+      const leaseUs = q.flags & TCP_SYN ? 0 : Math.min(t.leaseUs, back.leaseUs)
+      return then({ ends: back.ends, leaseUs, told: [...told, ...back.told] })
     })
   })
 }
+
+const NOTHING: readonly Told[] = []
 
 function toldOf(
   { news }: Translation,
@@ -66,8 +86,8 @@ function toldOf(
   inside: number,
   end: number,
   remote: number,
-): Told[] {
-  return news ? [{ news, protocol, inside, end, remote }] : []
+): readonly Told[] {
+  return news ? [{ news, protocol, inside, end, remote }] : NOTHING
 }
 
 export function asked(config: NatConfig, q: Question, remote: number, remotePort: number): Asked {
@@ -77,41 +97,80 @@ export function asked(config: NatConfig, q: Question, remote: number, remotePort
     remotePort: q.protocol === PROTO_ICMP ? 0 : remotePort,
     flags: q.flags,
     nowUs: q.nowUs,
-    filtering: config.filtering,
-    timeouts: config.timeouts,
+    rules: config.rules,
   }
 }
 
 // ---- from inside ----
 
-function outwards(run: Run, q: Question): OrCause<Translation> {
+function outwards<T>(
+  run: Run,
+  q: Question,
+  then: (t: Translation | Cause) => MaybePromise<T>,
+): MaybePromise<T> {
   const { config } = run
-  const host = { protocol: q.protocol, address: q.src }
+  const { protocol } = q
+  const host = { protocol, address: q.src }
   const ask: AskedOut = {
     ...asked(config, q, q.dst, q.dstPort),
     port: q.srcPort,
     address: config.pool[pairedIndex(config, q.src)]!,
-    keepPort: config.keepPorts,
     asked: 'nothing',
-    wanted: [],
+    wanted: NONE,
   }
-  return andThen(claim(run, host, ask), (answer) =>
-    answer === 'same' || answer === 'any' ? obtain(run, host, ask, answer) : answer,
+  const learnt = (t: Translation | Cause) => {
+    if (typeof t !== 'string') config.hints.learn(protocol, q.src, endOf(t.address, t.port))
+    return then(t)
+  }
+  const wanted = q.isNew ? nearby(run, host, ask) : NONE
+  return claim(run, host, { ...ask, wanted }, (answer) =>
+    answer === 'same' || answer === 'any'
+      ? obtain(run, host, ask, answer).then(learnt)
+      : learnt(answer),
   )
 }
+const NONE: readonly number[] = []
 
 /**
  * Asks a host, and chooses where it offers ports: one whose way back is steered where the way out is. That is of the remote
  * end that opens the mapping; others use it as it is.
  */
-function claim(run: Run, host: Address, ask: AskedOut): MaybePromise<Exclude<Answer, Offer>> {
+function claim<T>(
+  run: Run,
+  host: Address,
+  ask: AskedOut,
+  then: (answer: Exclude<Answer, Offer>) => MaybePromise<T>,
+): MaybePromise<T> {
   return andThen(run.state.hosts.at(host).outbound(ask), (answer) => {
-    if (typeof answer === 'string' || 'port' in answer) return answer
+    if (typeof answer === 'string' || 'port' in answer) return then(answer)
     const { ends, isAll } = answer
     const near = ends.filter((end) => run.output.steersAlike(wayBack(ask, end)))
-    if (near.length === 0 && !isAll) return 'any'
-    return claim(run, host, { ...ask, wanted: near.length > 0 ? near : ends })
+    if (near.length === 0 && !isAll) return then('any')
+    return claim(run, host, { ...ask, wanted: near.length > 0 ? near : ends }, then)
   })
+}
+
+/** Ports named with the first question: one of them is free, as a rule. */
+const NEARBY = 4
+
+/**
+ * Ports in a block that is the host's as far as is known here, as good as any by the RFCs and steered back as they should be. Where
+ * one is free still, the host need not offer its ports first.
+ */
+function nearby(run: Run, host: Address, ask: AskedOut): readonly number[] {
+  const { protocol, port, address } = ask
+  const block = run.config.hints.blockOf(protocol, host.address)
+  if (block === 0 || addressOf(block) !== address) return NONE
+  if (protocol !== PROTO_ICMP && portOf(block) < LOW !== port < LOW) return NONE
+  // UDP's parity is kept.
+  const step = protocol === PROTO_UDP ? 2 : 1
+  const from = port + step * ask.remotePort
+  const ends: number[] = []
+  for (let i = 0; i < BLOCK && ends.length < NEARBY; i += step) {
+    const end = block + ((from + i) % BLOCK)
+    if (run.output.steersAlike(wayBack(ask, end))) ends.push(end)
+  }
+  return ends
 }
 
 const back = new FlowKey()
@@ -140,7 +199,7 @@ async function obtain(
     const address = config.pool[(start + i) % config.pool.length]!
     const got = await fetchPorts(run, host, address, ask, need === 'same')
     if (!got && need === 'any') i++ // this public address has none: better another one than none
-    const answer = await claim(run, host, { ...ask, asked: need })
+    const answer = await claim(run, host, { ...ask, asked: need }, (given) => given)
     if (typeof answer !== 'string' || answer === 'refused') return answer
     need = answer
   }
@@ -189,31 +248,46 @@ async function inquire(run: Run, at: Address, { inquiries }: Taken, nowUs: numbe
 
 // ---- from outside ----
 
-function inwards(run: Run, q: Question): OrCause<Translated> {
+function inwards<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
   // Whoever pings a public address means the NAT itself, whatever the identifier.
-  if (q.protocol === PROTO_ICMP && q.isRequest) return 'unmapped'
-  return andThen(inwardsTo(run, q, q.owner), (t) => {
-    if (t !== 'unmapped') return t
+  if (q.protocol === PROTO_ICMP && q.isRequest) return then('unmapped')
+  const known = q.owner || run.config.hints.hostOf(q.protocol, endOf(q.dst, q.dstPort))
+  return inwardsTo(run, q, known, (t) => {
+    if (t !== 'unmapped') return then(t)
     // It has given the port back, or nobody was known. A host maps a port only while it is its own, so there was no wrong answer.
-    return andThen(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) => inwardsTo(run, q, owner))
+    return andThen(ownerOf(run, q.protocol, q.dst, q.dstPort), (owner) =>
+      owner === known ? then(t) : inwardsTo(run, q, owner, then),
+    )
   })
 }
 
-function inwardsTo(run: Run, q: Question, owner: number): OrCause<Translated> {
-  if (owner === NOBODY) return 'unmapped'
+function inwardsTo<T>(run: Run, q: Question, owner: number, then: Then<T>): MaybePromise<T> {
+  if (owner === NOBODY) return then('unmapped')
   const host = run.state.hosts.at({ protocol: q.protocol, address: owner })
   const end = endOf(q.dst, q.dstPort)
   const ask = asked(run.config, q, q.src, q.srcPort)
   return andThen(host.inbound(end, ask), (t) => {
-    if (typeof t === 'string') return t
+    if (typeof t === 'string') return then(t)
+    run.config.hints.learn(q.protocol, owner, end)
     const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
     const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
     const told = toldOf(t, q, endOf(owner, t.port), end, endOf(q.src, q.srcPort))
-    return { ends, leaseUs: t.leaseUs, told }
+    return then({ ends, leaseUs: t.leaseUs, told })
   })
 }
 
 /** The inside host that a public port belongs to. */
 export function ownerOf(run: Run, protocol: number, address: number, port: number) {
   return run.state.pools.at({ protocol, address }).ownerOf(port)
+}
+
+// ---- of what has gone its way ----
+
+/** Tells the host of a packet that needs no answer: it went by a lease, from inside if `out`. */
+export function tell(run: Run, q: Question, out: boolean, host: Address, port: number): void {
+  const [remote, remotePort] = out ? [q.dst, q.dstPort] : [q.src, q.srcPort]
+  const ask = asked(run.config, q, remote, remotePort)
+  const heard = run.state.hosts.at(host).heard(port, out, ask)
+  // Whoever did not hear of it is gone, and the mapping with it.
+  if (heard instanceof Promise) heard.catch(() => {})
 }

@@ -1,4 +1,4 @@
-import { f64, multiWriter, singleWriter, u16, u32, untether } from '../../actors/index.ts'
+import { bool, f64, multiWriter, singleWriter, u16, u32, untether } from '../../actors/index.ts'
 
 /** Kept so long beyond its lease (µs): packets of other flows may be ahead in packet time. */
 const SLACK_US = 60_000_000
@@ -9,7 +9,15 @@ const SLACK_US = 60_000_000
  */
 export const Way = singleWriter(
   'nat-way',
-  { src: u32, dst: u32, srcPort: u16, dstPort: u16, untilUs: f64 },
+  {
+    src: u32,
+    dst: u32,
+    srcPort: u16,
+    dstPort: u16,
+    untilUs: f64,
+    /** Of a connection that opens: the host is to hear of the next packet, which need not wait for that. */
+    opens: bool,
+  },
   {},
   { due: (s) => s.untilUs + SLACK_US, expire: () => true },
 )
