@@ -24,7 +24,8 @@ export interface Rules {
 
 export interface NatConfig {
   readonly pool: readonly number[]
-  readonly isPublic: ReadonlySet<number>
+  /** The public addresses, each with its place in the pool. */
+  readonly publics: ReadonlyMap<number, number>
   readonly inside: readonly Subnet[]
   readonly firstPort: number
   readonly lastPort: number
@@ -54,7 +55,7 @@ export const natOptions = {
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10']
 
 export function natConfig(options: OptionValues): NatConfig {
-  const pool = many(options.pool, ['192.0.2.1']).flatMap(addresses)
+  const pool = many(options.pool, ['192.0.2.1']).flatMap(addressesOf)
   const inside = many(options.inside, PRIVATE).map((text) => subnet.parse(withPrefix(text)))
   if (pool.length > POOL_MAX) {
     throw wrong('pool', `${pool.length} addresses`, `${POOL_MAX} addresses at most`)
@@ -70,8 +71,10 @@ export function natConfig(options: OptionValues): NatConfig {
     keepPorts: options['any-port'] !== true,
     timeouts: timeouts(options),
   })
-  const isPublic = new Set(pool)
-  return { pool: [...isPublic], isPublic, inside, firstPort, lastPort, rules, hints: new Hints() }
+  const addresses = [...new Set(pool)]
+  const publics = new Map(addresses.map((address, index) => [address, index]))
+  const hints = new Hints()
+  return { pool: addresses, publics, inside, firstPort, lastPort, rules, hints }
 }
 
 /** All rules that NATs of this process were set up with. */
@@ -131,7 +134,7 @@ function many(value: OptionValues[string], fallback: readonly string[]): string[
 
 const withPrefix = (text: string) => (text.includes('/') ? text : `${text}/32`)
 
-function addresses(text: string): number[] {
+function addressesOf(text: string): number[] {
   const net = subnet.parse(withPrefix(text))
   if (!net.address.v4 || net.prefix < 24) {
     throw wrong('pool', text, 'IPv4 addresses or subnets of up to 256 addresses')

@@ -30,8 +30,8 @@ export interface Asked {
 
 export interface AskedOut extends Asked {
   readonly port: number
-  /** The public address that this host is paired with. */
-  readonly address: number
+  /** The place in the pool of the public address that this host is paired with. */
+  readonly paired: number
   /** What the pool has been asked for already. */
   readonly asked: Need | 'nothing'
   /** Public ends for a new mapping, of those that were offered, or that the asker believes to be at hand. */
@@ -40,7 +40,8 @@ export interface AskedOut extends Asked {
 
 /** A translation, and how long (packet time, µs) it may be used without asking; 0: for this packet. */
 export interface Translation {
-  readonly address: number
+  /** Of a public end, its address's place in the pool. */
+  readonly index: number
   readonly port: number
   readonly leaseUs: number
   /** What the packet has made of its session. */
@@ -155,15 +156,14 @@ function outbound(s: HostState, ask: AskedOut): Answer {
     s.mappings[port] = mapping
     s.insides[end] = port
   }
-  const [address, outside] = [addressOf(mapping.end), portOf(mapping.end)]
-  return pass(s, mapping, ask, true, { address, port: outside }) ?? 'refused'
+  return pass(s, mapping, ask, true, mapping.end) ?? 'refused'
 }
 
 function inbound(s: HostState, end: number, ask: Asked): Inwards {
   const mapping = s.mappings[s.insides[end] ?? -1]
   if (!mapping || ask.nowUs >= mapping.untilUs) return 'unmapped'
   if (!isLetIn(mapping, ask)) return 'filtered'
-  return pass(s, mapping, ask, false, { address: 0, port: mapping.inside }) ?? 'filtered'
+  return pass(s, mapping, ask, false, mapping.inside) ?? 'filtered'
 }
 
 function heard(s: HostState, inside: number, out: boolean, ask: Asked): void {
@@ -178,16 +178,17 @@ function pass(
   mapping: Mapping,
   ask: Asked,
   out: boolean,
-  to: { readonly address: number; readonly port: number },
+  to: number,
 ): Translation | undefined {
   const known = sessionOf(mapping, ask)
   const before = known?.stage
   const session = known ?? open(mapping, ask)
   if (!session) return undefined
   const leaseUs = touch(s, mapping, session, ask, out)
-  const [was, is] = [before !== undefined && !isClosed(before), !isClosed(session.stage)]
+  const was = before !== undefined && !isClosed(before)
+  const is = !isClosed(session.stage)
   const news = was === is ? undefined : is ? 'new' : 'closed'
-  return { ...to, leaseUs, news }
+  return { index: addressOf(to), port: portOf(to), leaseUs, news }
 }
 
 function alive(mapping: Mapping | undefined, ask: Asked): Mapping | undefined {
@@ -196,10 +197,13 @@ function alive(mapping: Mapping | undefined, ask: Asked): Mapping | undefined {
 
 // ---- sessions ----
 
-const isIt = (session: Session, { remote, remotePort, nowUs }: Asked) =>
-  session.address === remote && session.port === remotePort && nowUs < session.untilUs
-
-const sessionOf = (mapping: Mapping, ask: Asked) => mapping.sessions.find((x) => isIt(x, ask))
+function sessionOf({ sessions }: Mapping, { remote, remotePort, nowUs }: Asked) {
+  for (const session of sessions) {
+    const isIt = session.address === remote && session.port === remotePort
+    if (isIt && nowUs < session.untilUs) return session
+  }
+  return undefined
+}
 
 function isLetIn(mapping: Mapping, ask: Asked): boolean {
   const { filtering } = rulesOf(ask.rules)
@@ -211,7 +215,9 @@ function isLetIn(mapping: Mapping, ask: Asked): boolean {
 /** Undefined if there is no room. Of UDP the one that would end first makes room: its remote end is sent to again. */
 function open(mapping: Mapping, ask: Asked): Session | undefined {
   const { nowUs, remote, remotePort } = ask
-  mapping.sessions = mapping.sessions.filter((x) => nowUs < x.untilUs)
+  if (mapping.sessions.length > 0) {
+    mapping.sessions = mapping.sessions.filter((x) => nowUs < x.untilUs)
+  }
   const { sessions } = mapping
   if (sessions.length >= SESSIONS_MAX) {
     if (ask.protocol === PROTO_TCP) return undefined
@@ -243,7 +249,10 @@ function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out
     session.untilUs = Math.max(session.untilUs, untilUs)
   }
   mapping.leasedUs = Math.max(mapping.leasedUs, leaseUs)
-  mapping.untilUs = mapping.sessions.reduce((us, x) => Math.max(us, x.untilUs), mapping.leasedUs)
+  mapping.untilUs = mapping.leasedUs
+  for (const { untilUs } of mapping.sessions) {
+    if (untilUs > mapping.untilUs) mapping.untilUs = untilUs
+  }
   s.nextUs = Math.min(s.nextUs, mapping.untilUs)
   s.untilUs = Math.max(s.untilUs, mapping.untilUs)
   return leaseUs
@@ -258,7 +267,7 @@ function forget(s: HostState, mapping: Mapping): void {
 
 function endFor(s: HostState, ask: AskedOut): number | Offer | Need {
   const { keepPorts } = rulesOf(ask.rules)
-  const same = keepPorts ? s.free.indexOf(endOf(ask.address, ask.port)) : -1
+  const same = keepPorts ? s.free.indexOf(endOf(ask.paired, ask.port)) : -1
   if (same >= 0) return taken(s, same)
   if (s.free.length === 0) collect(s, ask.nowUs)
   const { length } = s.free
@@ -317,7 +326,7 @@ const OTHER_ADDRESS = 4
 function faultsOf(end: number, ask: AskedOut): number {
   const { protocol } = ask
   const port = portOf(end)
-  let faults = addressOf(end) === ask.address ? 0 : OTHER_ADDRESS
+  let faults = addressOf(end) === ask.paired ? 0 : OTHER_ADDRESS
   // ICMP's identifiers have no sides.
   if (protocol !== PROTO_ICMP && port < LOW !== ask.port < LOW) faults += OTHER_SIDE
   if (protocol === PROTO_UDP && ((port ^ ask.port) & 1) === 1) faults += OTHER_PARITY

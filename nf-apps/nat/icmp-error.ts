@@ -1,6 +1,6 @@
 import { andThen } from '../../actors/index.ts'
 import { loadQuoted, NET_IPV4, Packet, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
-import { addressOf, endOf, isTranslated, portOf } from './keys.ts'
+import { addressOf, isTranslated, portOf } from './keys.ts'
 import {
   type Ends,
   icmpChecksumIsWrong,
@@ -9,7 +9,7 @@ import {
   placeOf,
 } from './rewrite.ts'
 import type { OrCause, Run } from './state.ts'
-import { asked, insideWord, NOBODY, ownerOf, type Question } from './translate.ts'
+import { asked, insideWord, NOBODY, ownerOf, publicEnd, type Question } from './translate.ts'
 
 /** How an ICMP error goes on: the ends of the packet that it quotes, and its own addresses. */
 export interface ErrorTranslated {
@@ -29,7 +29,7 @@ export function translateError(run: Run, p: Packet): OrCause<ErrorTranslated> {
   const place = { ...placeOf(quotation), ip: quotation.l3Offset - p.start }
   const transport = place.ip + quotation.headerLength
   const quoted = { ...place, transport, end: quotation.end - p.start }
-  const incoming = config.isPublic.has(p.dst.d)
+  const incoming = config.publics.has(p.dst.d)
   if (!insideWord(config, p.src.d)) {
     if (!incoming || q.src !== p.dst.d) return 'elsewhere'
     return andThen(senderOf(run, q), (inner) =>
@@ -77,7 +77,7 @@ function senderOf(run: Run, q: Question): OrCause<Ends> {
     if (owner === NOBODY) return 'unmapped'
     const host = run.state.hosts.at({ protocol, address: owner })
     const ask = asked(run.config, q, dst, dstPort)
-    return andThen(host.insideOf(endOf(src, srcPort), ask), (port) => {
+    return andThen(host.insideOf(publicEnd(run.config, src, srcPort), ask), (port) => {
       if (port === undefined) return 'unmapped'
       return { src: owner, srcPort: port, dst, dstPort: protocol === PROTO_ICMP ? port : dstPort }
     })
@@ -95,7 +95,7 @@ function receiverOf(run: Run, q: Question): OrCause<Ends> {
     return {
       src,
       srcPort: protocol === PROTO_ICMP ? port : srcPort,
-      dst: addressOf(end),
+      dst: run.config.pool[addressOf(end)]!,
       dstPort: port,
     }
   })

@@ -85,8 +85,11 @@ export const oneWay: KeyType<FlowKey> = {
 }
 const scratch = new Uint32Array(flow.words)
 
-/** A public address and port as one number, below 2^48. */
-export const endOf = (ip: number, port: number): number => ip * 0x10000 + port
+/**
+ * An address and port as one number, below 2^48. Public ends have the address's place in the pool instead, so that they are
+ * small: engines look up and send small integers in less time.
+ */
+export const endOf = (address: number, port: number): number => address * 0x10000 + port
 export const addressOf = (end: number): number => Math.floor(end / 0x10000)
 export const portOf = (end: number): number => end % 0x10000
 

@@ -60,7 +60,7 @@ export const nat = defineNF('nat', {
     if (p.ipProtocol === PROTO_ICMP && !isIcmpQuery(p)) return dropped(run, 'protocol')
     const flow = flowOf(p)
     const mustAsk = changesState(p.flags)
-    if (mustAsk && !config.isPublic.has(p.dst.d)) {
+    if (mustAsk && !config.publics.has(p.dst.d)) {
       return ask(run, p, flow, questionOf(p, NOBODY, (p.flags & TCP_SYN) !== 0))
     }
     const followed = state.ways.ifPresent(flow, (way) => {
@@ -142,7 +142,7 @@ function tellOpened(run: Run, p: Packet, way: WayState): void {
   way.opens = false
   const q = questionOf(p, NOBODY, false)
   const { protocol } = q
-  if (run.config.isPublic.has(q.dst))
+  if (run.config.publics.has(q.dst))
     tell(run, q, false, { protocol, address: way.dst }, way.dstPort)
   else tell(run, q, true, { protocol, address: q.src }, q.srcPort)
 }

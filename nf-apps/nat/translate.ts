@@ -54,20 +54,15 @@ type Then<T> = (t: Translated | Cause) => MaybePromise<T>
  */
 export function translate<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
   const { config } = run
-  const incoming = config.isPublic.has(q.dst)
+  const incoming = config.publics.has(q.dst)
   if (!insideWord(config, q.src)) return incoming ? inwards(run, q, then) : then('elsewhere')
   if (incoming && q.protocol === PROTO_ICMP) return then('unmapped')
   return outwards(run, q, (t) => {
     if (typeof t === 'string') return then(t)
     const dstPort = q.protocol === PROTO_ICMP ? t.port : q.dstPort
-    const ends = { src: t.address, srcPort: t.port, dst: q.dst, dstPort }
-    const told = toldOf(
-      t,
-      q,
-      endOf(q.src, q.srcPort),
-      endOf(t.address, t.port),
-      endOf(q.dst, q.dstPort),
-    )
+    const src = config.pool[t.index]!
+    const ends = { src, srcPort: t.port, dst: q.dst, dstPort }
+    const told = toldOf(t, q, endOf(q.src, q.srcPort), endOf(src, t.port), endOf(q.dst, q.dstPort))
     if (!incoming) return then({ ends, leaseUs: t.leaseUs, told })
     return inwards(run, { ...q, ...ends }, (back) => {
       if (typeof back === 'string') return then(back)
@@ -90,6 +85,10 @@ function toldOf(
   return news ? [{ news, protocol, inside, end, remote }] : NOTHING
 }
 
+/** A public address and port, as hosts and hints have them. */
+export const publicEnd = (config: NatConfig, address: number, port: number): number =>
+  endOf(config.publics.get(address)!, port)
+
 export function asked(config: NatConfig, q: Question, remote: number, remotePort: number): Asked {
   return {
     protocol: q.protocol,
@@ -111,19 +110,25 @@ function outwards<T>(
   const { config } = run
   const { protocol } = q
   const host = { protocol, address: q.src }
+  const paired = pairedIndex(config, q.src)
+  const wanted = q.isNew ? nearby(run, q, paired) : NONE
   const ask: AskedOut = {
-    ...asked(config, q, q.dst, q.dstPort),
+    protocol,
+    remote: q.dst,
+    remotePort: protocol === PROTO_ICMP ? 0 : q.dstPort,
+    flags: q.flags,
+    nowUs: q.nowUs,
+    rules: config.rules,
     port: q.srcPort,
-    address: config.pool[pairedIndex(config, q.src)]!,
+    paired,
     asked: 'nothing',
-    wanted: NONE,
+    wanted,
   }
   const learnt = (t: Translation | Cause) => {
-    if (typeof t !== 'string') config.hints.learn(protocol, q.src, endOf(t.address, t.port))
+    if (typeof t !== 'string') config.hints.learn(protocol, q.src, endOf(t.index, t.port))
     return then(t)
   }
-  const wanted = q.isNew ? nearby(run, host, ask) : NONE
-  return claim(run, host, { ...ask, wanted }, (answer) =>
+  return claim(run, host, ask, (answer) =>
     answer === 'same' || answer === 'any'
       ? obtain(run, host, ask, answer).then(learnt)
       : learnt(answer),
@@ -144,7 +149,7 @@ function claim<T>(
   return andThen(run.state.hosts.at(host).outbound(ask), (answer) => {
     if (typeof answer === 'string' || 'port' in answer) return then(answer)
     const { ends, isAll } = answer
-    const near = ends.filter((end) => run.output.steersAlike(wayBack(ask, end)))
+    const near = ends.filter((end) => run.output.steersAlike(wayBack(run, ask, end)))
     if (near.length === 0 && !isAll) return then('any')
     return claim(run, host, { ...ask, wanted: near.length > 0 ? near : ends }, then)
   })
@@ -157,28 +162,33 @@ const NEARBY = 4
  * Ports in a block that is the host's as far as is known here, as good as any by the RFCs and steered back as they should be. Where
  * one is free still, the host need not offer its ports first.
  */
-function nearby(run: Run, host: Address, ask: AskedOut): readonly number[] {
-  const { protocol, port, address } = ask
-  const block = run.config.hints.blockOf(protocol, host.address)
-  if (block === 0 || addressOf(block) !== address) return NONE
+function nearby(run: Run, q: Question, paired: number): readonly number[] {
+  const { protocol, srcPort: port, dst: remote, dstPort: remotePort } = q
+  const block = run.config.hints.blockOf(protocol, q.src)
+  if (block === 0 || addressOf(block) !== paired) return NONE
   if (protocol !== PROTO_ICMP && portOf(block) < LOW !== port < LOW) return NONE
   // UDP's parity is kept.
   const step = protocol === PROTO_UDP ? 2 : 1
-  const from = port + step * ask.remotePort
+  const from = port + step * remotePort
+  const to = { protocol, remote, remotePort }
   const ends: number[] = []
   for (let i = 0; i < BLOCK && ends.length < NEARBY; i += step) {
     const end = block + ((from + i) % BLOCK)
-    if (run.output.steersAlike(wayBack(ask, end))) ends.push(end)
+    if (run.output.steersAlike(wayBack(run, to, end))) ends.push(end)
   }
   return ends
 }
 
 const back = new FlowKey()
 
-function wayBack({ protocol, remote, remotePort }: Asked, end: number): FlowKey {
+function wayBack(
+  { config }: Run,
+  { protocol, remote, remotePort }: Pick<Asked, 'protocol' | 'remote' | 'remotePort'>,
+  end: number,
+): FlowKey {
   const port = portOf(end)
   back.src.set(0, 0, 0xffff, remote)
-  back.dst.set(0, 0, 0xffff, addressOf(end))
+  back.dst.set(0, 0, 0xffff, config.pool[addressOf(end)]!)
   back.srcPort = protocol === PROTO_ICMP ? port : remotePort
   back.dstPort = port
   back.protocol = protocol
@@ -196,8 +206,8 @@ async function obtain(
   const start = pairedIndex(config, host.address)
   let need = first
   for (let i = 0; i < config.pool.length; ) {
-    const address = config.pool[(start + i) % config.pool.length]!
-    const got = await fetchPorts(run, host, address, ask, need === 'same')
+    const index = (start + i) % config.pool.length
+    const got = await fetchPorts(run, host, index, ask, need === 'same')
     if (!got && need === 'any') i++ // this public address has none: better another one than none
     const answer = await claim(run, host, { ...ask, asked: need }, (given) => given)
     if (typeof answer !== 'string' || answer === 'refused') return answer
@@ -209,36 +219,41 @@ async function obtain(
 async function fetchPorts(
   run: Run,
   host: Address,
-  address: number,
+  index: number,
   ask: AskedOut,
   only: boolean,
 ): Promise<boolean> {
   const { protocol } = host
   const { nowUs } = ask
-  const pool = run.state.pools.at({ protocol, address })
+  const pool = run.state.pools.at({ protocol, address: run.config.pool[index]! })
   const [first, last] = rangeOf(run.config, protocol)
   const wanted = { host: host.address, port: ask.port, only, first, last, nowUs }
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const taken = await pool.take(wanted)
     const { ports, tight, inquiries, again } = taken
     if (ports.length > 0) {
-      const ends = ports.map((port) => endOf(address, port))
+      const ends = ports.map((port) => endOf(index, port))
       await run.state.hosts.at(host).own(ends, tight, nowUs)
       await pool.settled(ports)
       return true
     }
     if (inquiries.length === 0 && !again) return false
-    await inquire(run, { protocol, address }, taken, nowUs)
+    await inquire(run, protocol, index, taken, nowUs)
   }
   return false
 }
 
 /** Asks hosts for ports that they have and do not use. */
-async function inquire(run: Run, at: Address, { inquiries }: Taken, nowUs: number): Promise<void> {
-  const { protocol, address } = at
-  const pool = run.state.pools.at(at)
+async function inquire(
+  run: Run,
+  protocol: number,
+  index: number,
+  { inquiries }: Taken,
+  nowUs: number,
+): Promise<void> {
+  const pool = run.state.pools.at({ protocol, address: run.config.pool[index]! })
   const each = inquiries.map(async (inquiry) => {
-    const ends = inquiry.ports.map((port) => endOf(address, port))
+    const ends = inquiry.ports.map((port) => endOf(index, port))
     const owner = { protocol, address: inquiry.owner }
     const given = await run.state.hosts.at(owner).release(ends, nowUs)
     await pool.returned(inquiry, given.map(portOf))
@@ -251,7 +266,8 @@ async function inquire(run: Run, at: Address, { inquiries }: Taken, nowUs: numbe
 function inwards<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
   // Whoever pings a public address means the NAT itself, whatever the identifier.
   if (q.protocol === PROTO_ICMP && q.isRequest) return then('unmapped')
-  const known = q.owner || run.config.hints.hostOf(q.protocol, endOf(q.dst, q.dstPort))
+  const end = publicEnd(run.config, q.dst, q.dstPort)
+  const known = q.owner || run.config.hints.hostOf(q.protocol, end)
   return inwardsTo(run, q, known, (t) => {
     if (t !== 'unmapped') return then(t)
     // It has given the port back, or nobody was known. A host maps a port only while it is its own, so there was no wrong answer.
@@ -264,14 +280,15 @@ function inwards<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
 function inwardsTo<T>(run: Run, q: Question, owner: number, then: Then<T>): MaybePromise<T> {
   if (owner === NOBODY) return then('unmapped')
   const host = run.state.hosts.at({ protocol: q.protocol, address: owner })
-  const end = endOf(q.dst, q.dstPort)
+  const end = publicEnd(run.config, q.dst, q.dstPort)
   const ask = asked(run.config, q, q.src, q.srcPort)
   return andThen(host.inbound(end, ask), (t) => {
     if (typeof t === 'string') return then(t)
     run.config.hints.learn(q.protocol, owner, end)
     const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
     const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
-    const told = toldOf(t, q, endOf(owner, t.port), end, endOf(q.src, q.srcPort))
+    const [inside, outside] = [endOf(owner, t.port), endOf(q.dst, q.dstPort)]
+    const told = toldOf(t, q, inside, outside, endOf(q.src, q.srcPort))
     return then({ ends, leaseUs: t.leaseUs, told })
   })
 }
