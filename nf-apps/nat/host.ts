@@ -1,8 +1,16 @@
 import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
+import {
+  type Asked,
+  type AskedOut,
+  answerOf,
+  endAsked,
+  type Need,
+  type Packed,
+  unpacked,
+} from './ask.ts'
 import { idleUs, rulesOf } from './config.ts'
-import type { News } from './events.ts'
-import { addressOf, endOf, portOf } from './keys.ts'
+import { addressOf, portOf } from './keys.ts'
 import { BLOCK } from './pool.ts'
 import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
 
@@ -16,39 +24,6 @@ export interface Mapping {
   sessions: Session[]
 }
 
-/** What is asked of a host about one packet. */
-export interface Asked {
-  readonly protocol: number
-  readonly remote: number
-  readonly remotePort: number
-  /** TCP's. */
-  readonly flags: number
-  readonly nowUs: number
-  /** The rules' number. */
-  readonly rules: number
-}
-
-export interface AskedOut extends Asked {
-  readonly port: number
-  /** The place in the pool of the public address that this host is paired with. */
-  readonly paired: number
-  /** What the pool has been asked for already. */
-  readonly asked: Need | 'nothing'
-  /** Public ends for a new mapping, of those that were offered, or that the asker believes to be at hand. */
-  readonly wanted: readonly number[]
-}
-
-/** A translation, and how long (packet time, µs) it may be used without asking; 0: for this packet. */
-export interface Translation {
-  /** Of a public end, its address's place in the pool. */
-  readonly index: number
-  readonly port: number
-  readonly leaseUs: number
-  /** What the packet has made of its session. */
-  readonly news: News | undefined
-}
-/** A port is needed first: that same one, if it can be had, or any. */
-export type Need = 'same' | 'any'
 /**
  * Free ends for a new mapping, all as good by the RFCs. The asker is to choose: it sees where the way back of each is
  * steered, and the host may be anywhere.
@@ -58,8 +33,9 @@ export interface Offer {
   /** Others are not to be asked for. */
   readonly isAll: boolean
 }
-export type Answer = Translation | Offer | Need | 'refused'
-export type Inwards = Translation | 'unmapped' | 'filtered'
+/** A number is a translation (ask.ts). */
+export type Answer = number | Offer | Need | 'refused'
+type Inwards = number | 'unmapped' | 'filtered'
 
 /** Sessions of one mapping: some hundreds are a busy peer-to-peer program. */
 const SESSIONS_MAX = 1024
@@ -109,14 +85,15 @@ export const Host = multiWriter(
     taken: plain<Record<string, number>>('nat-taken', () => ({})),
   },
   {
-    outbound: (s, ask: AskedOut): Answer => outbound(s, ask),
+    outbound: (s, ask: Packed): Answer => outbound(s, unpacked(ask)),
     /** Where a packet for a public end goes inside. */
-    inbound: (s, end: number, ask: Asked) => inbound(s, end, ask),
+    inbound: (s, ask: Packed) => inbound(s, unpacked(ask)),
     /** A packet that has gone its way already, by a lease: what it makes of its connection. */
-    heard: (s, inside: number, out: boolean, ask: Asked) => heard(s, inside, out, ask),
+    heardOut: (s, ask: Packed) => heard(s, unpacked(ask), true),
+    heardIn: (s, ask: Packed) => heard(s, unpacked(ask), false),
     /** The public end of an inside port, or its inside port: reads only, for what an ICMP error quotes. */
-    endOf: (s, inside: number, ask: Asked) => alive(s.mappings[inside], ask)?.end,
-    insideOf: (s, end: number, ask: Asked) => alive(s.mappings[s.insides[end] ?? -1], ask)?.inside,
+    endOf: (s, ask: Packed) => endOfInside(s, unpacked(ask)),
+    insideOf: (s, ask: Packed) => insideOfEnd(s, unpacked(ask)),
     /** Ports from the pool. */
     own(s, ends: readonly number[], tight: boolean, nowUs: number) {
       for (const end of ends) s.free.push(end)
@@ -159,15 +136,16 @@ function outbound(s: HostState, ask: AskedOut): Answer {
   return pass(s, mapping, ask, true, mapping.end) ?? 'refused'
 }
 
-function inbound(s: HostState, end: number, ask: Asked): Inwards {
-  const mapping = s.mappings[s.insides[end] ?? -1]
+function inbound(s: HostState, ask: Asked): Inwards {
+  const mapping = s.mappings[s.insides[endAsked(ask)] ?? -1]
   if (!mapping || ask.nowUs >= mapping.untilUs) return 'unmapped'
   if (!isLetIn(mapping, ask)) return 'filtered'
   return pass(s, mapping, ask, false, mapping.inside) ?? 'filtered'
 }
 
-function heard(s: HostState, inside: number, out: boolean, ask: Asked): void {
-  const mapping = s.mappings[inside]
+/** Its port is the inside one, whichever way it went. */
+function heard(s: HostState, ask: Asked, out: boolean): void {
+  const mapping = s.mappings[ask.port]
   const session = mapping && sessionOf(mapping, ask)
   if (session) touch(s, mapping, session, ask, out)
 }
@@ -178,18 +156,22 @@ function pass(
   mapping: Mapping,
   ask: Asked,
   out: boolean,
-  to: number,
-): Translation | undefined {
+  end: number,
+): number | undefined {
   const known = sessionOf(mapping, ask)
   const before = known?.stage
   const session = known ?? open(mapping, ask)
   if (!session) return undefined
-  const leaseUs = touch(s, mapping, session, ask, out)
+  touch(s, mapping, session, ask, out)
   const was = before !== undefined && !isClosed(before)
   const is = !isClosed(session.stage)
   const news = was === is ? undefined : is ? 'new' : 'closed'
-  return { index: addressOf(to), port: portOf(to), leaseUs, news }
+  return answerOf({ end, isLeased: is, news })
 }
+
+const endOfInside = (s: HostState, ask: Asked) => alive(s.mappings[ask.port], ask)?.end
+const insideOfEnd = (s: HostState, ask: Asked) =>
+  alive(s.mappings[s.insides[endAsked(ask)] ?? -1], ask)?.inside
 
 function alive(mapping: Mapping | undefined, ask: Asked): Mapping | undefined {
   return mapping && ask.nowUs < mapping.untilUs && isLetIn(mapping, ask) ? mapping : undefined
@@ -230,32 +212,29 @@ function open(mapping: Mapping, ask: Asked): Session | undefined {
 }
 
 /**
- * Takes note of a packet; answers until when others like it need not ask. Packets under a lease are not noted, so a
+ * Takes note of a packet. Packets under a lease are not noted, so a
  * lease is added to what the session lives: it is never shorter than its timeout. A closed connection ends sooner than
  * it would have, but not before the last lease.
  */
-function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out: boolean): number {
+function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out: boolean): void {
   const { nowUs } = ask
   const { timeouts: t } = rulesOf(ask.rules)
-  let leaseUs = nowUs + t.leaseUs
   if (ask.protocol === PROTO_TCP) {
     session.stage = advance(session.stage, ask.flags, out)
     const idle = tcpIdleUs(session.stage, t)
     const untilUs = nowUs + idle + t.leaseUs
     session.untilUs = isClosed(session.stage) ? untilUs : Math.max(session.untilUs, untilUs)
-    if (isClosed(session.stage)) leaseUs = 0
   } else {
     const untilUs = nowUs + idleUs(ask.protocol, t) + t.leaseUs
     session.untilUs = Math.max(session.untilUs, untilUs)
   }
-  mapping.leasedUs = Math.max(mapping.leasedUs, leaseUs)
+  if (!isClosed(session.stage)) mapping.leasedUs = Math.max(mapping.leasedUs, nowUs + t.leaseUs)
   mapping.untilUs = mapping.leasedUs
   for (const { untilUs } of mapping.sessions) {
     if (untilUs > mapping.untilUs) mapping.untilUs = untilUs
   }
   s.nextUs = Math.min(s.nextUs, mapping.untilUs)
   s.untilUs = Math.max(s.untilUs, mapping.untilUs)
-  return leaseUs
 }
 
 // ---- ports ----
@@ -267,7 +246,7 @@ function forget(s: HostState, mapping: Mapping): void {
 
 function endFor(s: HostState, ask: AskedOut): number | Offer | Need {
   const { keepPorts } = rulesOf(ask.rules)
-  const same = keepPorts ? s.free.indexOf(endOf(ask.paired, ask.port)) : -1
+  const same = keepPorts ? s.free.indexOf(endAsked(ask)) : -1
   if (same >= 0) return taken(s, same)
   if (s.free.length === 0) collect(s, ask.nowUs)
   const { length } = s.free
@@ -326,7 +305,7 @@ const OTHER_ADDRESS = 4
 function faultsOf(end: number, ask: AskedOut): number {
   const { protocol } = ask
   const port = portOf(end)
-  let faults = addressOf(end) === ask.paired ? 0 : OTHER_ADDRESS
+  let faults = addressOf(end) === ask.index ? 0 : OTHER_ADDRESS
   // ICMP's identifiers have no sides.
   if (protocol !== PROTO_ICMP && port < LOW !== ask.port < LOW) faults += OTHER_SIDE
   if (protocol === PROTO_UDP && ((port ^ ask.port) & 1) === 1) faults += OTHER_PARITY

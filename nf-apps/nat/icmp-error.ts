@@ -9,7 +9,7 @@ import {
   placeOf,
 } from './rewrite.ts'
 import type { OrCause, Run } from './state.ts'
-import { asked, insideWord, NOBODY, ownerOf, publicEnd, type Question } from './translate.ts'
+import { asked, insideWord, NOBODY, ownerOf, type Question } from './translate.ts'
 
 /** How an ICMP error goes on: the ends of the packet that it quotes, and its own addresses. */
 export interface ErrorTranslated {
@@ -76,8 +76,8 @@ function senderOf(run: Run, q: Question): OrCause<Ends> {
   return andThen(ownerOf(run, protocol, src, srcPort), (owner) => {
     if (owner === NOBODY) return 'unmapped'
     const host = run.state.hosts.at({ protocol, address: owner })
-    const ask = asked(run.config, q, dst, dstPort)
-    return andThen(host.insideOf(publicEnd(run.config, src, srcPort), ask), (port) => {
+    const ask = asked(run.config, q, [dst, dstPort], srcPort, run.config.publics.get(src))
+    return andThen(host.insideOf(ask), (port) => {
       if (port === undefined) return 'unmapped'
       return { src: owner, srcPort: port, dst, dstPort: protocol === PROTO_ICMP ? port : dstPort }
     })
@@ -88,8 +88,8 @@ function senderOf(run: Run, q: Question): OrCause<Ends> {
 function receiverOf(run: Run, q: Question): OrCause<Ends> {
   const { protocol, src, srcPort, dst, dstPort } = q
   const host = run.state.hosts.at({ protocol, address: dst })
-  const ask = asked(run.config, q, src, srcPort)
-  return andThen(host.endOf(dstPort, ask), (end) => {
+  const ask = asked(run.config, q, [src, srcPort], dstPort)
+  return andThen(host.endOf(ask), (end) => {
     if (end === undefined) return 'unmapped'
     const port = portOf(end)
     return {

@@ -33,15 +33,17 @@ import { type Cause, causes } from './way.ts'
  *   host's at a time, a host maps it once: so no public port ever stands for two flows, wherever their packets are.
  * - A `ways` actor lies where the packets of one flow arrive, and is a lease on what the host decided: until it is
  *   over, packets are translated with no other actor. Segments that open or close a connection always ask the host,
- *   and so does the first packet after a lease. Both depend on packet time alone, so that a mapping ends
- *   at the same packet on any number of instances.
+ *   and so does the first packet after a lease. Of the one behind a SYN the host is told, and it does not wait. All of it
+ *   depends on packet time alone, so that a mapping ends at the same packet on any number of instances.
+ * - `hints` is no actor: what this instance has heard of who has which ports. Only the number of calls depends on it.
  *
  * One packet: 10.0.0.7:5000 sends its first datagram to 198.51.100.1:53. There is no way for this flow. Host
  * 10.0.0.7 has no mapping of port 5000 and no such port. The pool of 192.0.2.1 finds 5000 free and gives out the block
  * of 4992 to 5055; the host maps 5000 to 192.0.2.1:5000, open to 198.51.100.1 for 300 s and a lease of 30 s. The datagram is
  * sent on from there, its checksums mended by the difference. The next ones follow the way. The answer to 192.0.2.1:5000
- * asks the pool whose the port is, and its host, which lets it in to 10.0.0.7:5000. Where answers come to this instance too, and a
- * port that is not preserved is chosen so that they do, a way is laid for them that tells the host: they need not ask the pool.
+ * goes by the block to its host, which lets it in to 10.0.0.7:5000; an instance that has not heard of the block asks the
+ * pool. The host's next flow, from port 9000 that another host has, brings four ports of the block that would do, and has one of
+ * them with the first answer: the host remembers for a minute which ports the pool could not give.
  */
 export const nat = defineNF('nat', {
   summary: 'lets inside hosts share public addresses (RFC 4787, 5382, 5508)',
@@ -117,6 +119,8 @@ function ask(run: Run, p: Packet, flow: FlowKey, q: Question): MaybePromise<Verd
 function keep(run: Run, p: Packet, flow: FlowKey, t: Translated): MaybePromise<void> {
   const { ways } = run.state
   const isSyn = (p.flags & TCP_SYN) !== 0
+  // What ends a connection is followed by little: a way that is there already serves for that.
+  if (!isSyn && changesState(p.flags)) return
   if (t.leaseUs > 0) return ways.with(flow, (way) => lay(way, t.ends, t.leaseUs, isSyn))
   if (!isSyn) return
   // A new connection between the ends of a closed one: the host is to hear of it until it is open.

@@ -1,16 +1,19 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { FlowKey, Ip, PROTO_ICMP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
-import { isInside, type NatConfig, pairedIndex, rangeOf } from './config.ts'
-import type { Told } from './events.ts'
 import {
-  type Answer,
   type Asked,
   type AskedOut,
-  LOW,
   type Need,
-  type Offer,
+  NONE,
+  type Packed,
+  packed,
+  packedOut,
   type Translation,
-} from './host.ts'
+  translationOf,
+} from './ask.ts'
+import { isInside, type NatConfig, pairedIndex, rangeOf, rulesOf } from './config.ts'
+import type { Told } from './events.ts'
+import { LOW } from './host.ts'
 import { type Address, addressOf, endOf, portOf } from './keys.ts'
 import { BLOCK, type Taken } from './pool.ts'
 import type { Ends } from './rewrite.ts'
@@ -59,16 +62,18 @@ export function translate<T>(run: Run, q: Question, then: Then<T>): MaybePromise
   if (incoming && q.protocol === PROTO_ICMP) return then('unmapped')
   return outwards(run, q, (t) => {
     if (typeof t === 'string') return then(t)
-    const dstPort = q.protocol === PROTO_ICMP ? t.port : q.dstPort
-    const src = config.pool[t.index]!
-    const ends = { src, srcPort: t.port, dst: q.dst, dstPort }
-    const told = toldOf(t, q, endOf(q.src, q.srcPort), endOf(src, t.port), endOf(q.dst, q.dstPort))
-    if (!incoming) return then({ ends, leaseUs: t.leaseUs, told })
+    const srcPort = portOf(t.end)
+    const dstPort = q.protocol === PROTO_ICMP ? srcPort : q.dstPort
+    const src = config.pool[addressOf(t.end)]!
+    const ends = { src, srcPort, dst: q.dst, dstPort }
+    const told = toldOf(t, q, endOf(q.src, q.srcPort), endOf(src, srcPort), endOf(q.dst, q.dstPort))
+    const leaseUs = t.isLeased ? q.nowUs + rulesOf(config.rules).timeouts.leaseUs : 0
+    if (!incoming) return then({ ends, leaseUs, told })
     return inwards(run, { ...q, ...ends }, (back) => {
       if (typeof back === 'string') return then(back)
       // Neither host hears of what follows a SYN unless it is asked.
-      const leaseUs = q.flags & TCP_SYN ? 0 : Math.min(t.leaseUs, back.leaseUs)
-      return then({ ends: back.ends, leaseUs, told: [...told, ...back.told] })
+      const both = q.flags & TCP_SYN ? 0 : Math.min(leaseUs, back.leaseUs)
+      return then({ ends: back.ends, leaseUs: both, told: [...told, ...back.told] })
     })
   })
 }
@@ -85,19 +90,17 @@ function toldOf(
   return news ? [{ news, protocol, inside, end, remote }] : NOTHING
 }
 
-/** A public address and port, as hosts and hints have them. */
-export const publicEnd = (config: NatConfig, address: number, port: number): number =>
-  endOf(config.publics.get(address)!, port)
-
-export function asked(config: NatConfig, q: Question, remote: number, remotePort: number): Asked {
-  return {
-    protocol: q.protocol,
-    remote,
-    remotePort: q.protocol === PROTO_ICMP ? 0 : remotePort,
-    flags: q.flags,
-    nowUs: q.nowUs,
-    rules: config.rules,
-  }
+/** What is asked about a packet to or from a remote end; `port` is the inside one, or `index` and `port` the public end. */
+export function asked(
+  { rules }: NatConfig,
+  { protocol, flags, nowUs }: Question,
+  [remote, remotePort]: readonly [number, number],
+  port: number,
+  index = 0,
+): Packed {
+  const isIcmp = protocol === PROTO_ICMP
+  const ofRemote = { remote, remotePort: isIcmp ? 0 : remotePort }
+  return packed({ protocol, ...ofRemote, flags, nowUs, rules, port, index })
 }
 
 // ---- from inside ----
@@ -110,8 +113,8 @@ function outwards<T>(
   const { config } = run
   const { protocol } = q
   const host = { protocol, address: q.src }
-  const paired = pairedIndex(config, q.src)
-  const wanted = q.isNew ? nearby(run, q, paired) : NONE
+  const index = pairedIndex(config, q.src)
+  const wanted = q.isNew ? nearby(run, q, index) : NONE
   const ask: AskedOut = {
     protocol,
     remote: q.dst,
@@ -120,12 +123,12 @@ function outwards<T>(
     nowUs: q.nowUs,
     rules: config.rules,
     port: q.srcPort,
-    paired,
+    index,
     asked: 'nothing',
     wanted,
   }
   const learnt = (t: Translation | Cause) => {
-    if (typeof t !== 'string') config.hints.learn(protocol, q.src, endOf(t.index, t.port))
+    if (typeof t !== 'string') config.hints.learn(protocol, q.src, t.end)
     return then(t)
   }
   return claim(run, host, ask, (answer) =>
@@ -134,7 +137,6 @@ function outwards<T>(
       : learnt(answer),
   )
 }
-const NONE: readonly number[] = []
 
 /**
  * Asks a host, and chooses where it offers ports: one whose way back is steered where the way out is. That is of the remote
@@ -144,10 +146,11 @@ function claim<T>(
   run: Run,
   host: Address,
   ask: AskedOut,
-  then: (answer: Exclude<Answer, Offer>) => MaybePromise<T>,
+  then: (answer: Translation | Need | 'refused') => MaybePromise<T>,
 ): MaybePromise<T> {
-  return andThen(run.state.hosts.at(host).outbound(ask), (answer) => {
-    if (typeof answer === 'string' || 'port' in answer) return then(answer)
+  return andThen(run.state.hosts.at(host).outbound(packedOut(ask)), (answer) => {
+    if (typeof answer === 'number') return then(translationOf(answer))
+    if (typeof answer === 'string') return then(answer)
     const { ends, isAll } = answer
     const near = ends.filter((end) => run.output.steersAlike(wayBack(run, ask, end)))
     if (near.length === 0 && !isAll) return then('any')
@@ -162,10 +165,10 @@ const NEARBY = 4
  * Ports in a block that is the host's as far as is known here, as good as any by the RFCs and steered back as they should be. Where
  * one is free still, the host need not offer its ports first.
  */
-function nearby(run: Run, q: Question, paired: number): readonly number[] {
+function nearby(run: Run, q: Question, index: number): readonly number[] {
   const { protocol, srcPort: port, dst: remote, dstPort: remotePort } = q
   const block = run.config.hints.blockOf(protocol, q.src)
-  if (block === 0 || addressOf(block) !== paired) return NONE
+  if (block === 0 || addressOf(block) !== index) return NONE
   if (protocol !== PROTO_ICMP && portOf(block) < LOW !== port < LOW) return NONE
   // UDP's parity is kept.
   const step = protocol === PROTO_UDP ? 2 : 1
@@ -266,8 +269,9 @@ async function inquire(
 function inwards<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
   // Whoever pings a public address means the NAT itself, whatever the identifier.
   if (q.protocol === PROTO_ICMP && q.isRequest) return then('unmapped')
-  const end = publicEnd(run.config, q.dst, q.dstPort)
-  const known = q.owner || run.config.hints.hostOf(q.protocol, end)
+  const { hints, publics } = run.config
+  const end = endOf(publics.get(q.dst)!, q.dstPort)
+  const known = q.owner || hints.hostOf(q.protocol, end)
   return inwardsTo(run, q, known, (t) => {
     if (t !== 'unmapped') return then(t)
     // It has given the port back, or nobody was known. A host maps a port only while it is its own, so there was no wrong answer.
@@ -279,17 +283,20 @@ function inwards<T>(run: Run, q: Question, then: Then<T>): MaybePromise<T> {
 
 function inwardsTo<T>(run: Run, q: Question, owner: number, then: Then<T>): MaybePromise<T> {
   if (owner === NOBODY) return then('unmapped')
-  const host = run.state.hosts.at({ protocol: q.protocol, address: owner })
-  const end = publicEnd(run.config, q.dst, q.dstPort)
-  const ask = asked(run.config, q, q.src, q.srcPort)
-  return andThen(host.inbound(end, ask), (t) => {
-    if (typeof t === 'string') return then(t)
-    run.config.hints.learn(q.protocol, owner, end)
-    const srcPort = q.protocol === PROTO_ICMP ? t.port : q.srcPort
-    const ends = { src: q.src, srcPort, dst: owner, dstPort: t.port }
-    const [inside, outside] = [endOf(owner, t.port), endOf(q.dst, q.dstPort)]
+  const { config } = run
+  const { protocol, nowUs } = q
+  const host = run.state.hosts.at({ protocol, address: owner })
+  const index = config.publics.get(q.dst)!
+  return andThen(host.inbound(asked(config, q, [q.src, q.srcPort], q.dstPort, index)), (answer) => {
+    if (typeof answer === 'string') return then(answer)
+    const t = translationOf(answer)
+    config.hints.learn(protocol, owner, endOf(index, q.dstPort))
+    const srcPort = protocol === PROTO_ICMP ? t.end : q.srcPort
+    const ends = { src: q.src, srcPort, dst: owner, dstPort: t.end }
+    const [inside, outside] = [endOf(owner, t.end), endOf(q.dst, q.dstPort)]
     const told = toldOf(t, q, inside, outside, endOf(q.src, q.srcPort))
-    return then({ ends, leaseUs: t.leaseUs, told })
+    const leaseUs = t.isLeased ? nowUs + rulesOf(config.rules).timeouts.leaseUs : 0
+    return then({ ends, leaseUs, told })
   })
 }
 
@@ -302,9 +309,10 @@ export function ownerOf(run: Run, protocol: number, address: number, port: numbe
 
 /** Tells the host of a packet that needs no answer: it went by a lease, from inside if `out`. */
 export function tell(run: Run, q: Question, out: boolean, host: Address, port: number): void {
-  const [remote, remotePort] = out ? [q.dst, q.dstPort] : [q.src, q.srcPort]
-  const ask = asked(run.config, q, remote, remotePort)
-  const heard = run.state.hosts.at(host).heard(port, out, ask)
+  const stub = run.state.hosts.at(host)
+  const remote = out ? ([q.dst, q.dstPort] as const) : ([q.src, q.srcPort] as const)
+  const ask = asked(run.config, q, remote, port)
+  const heard = out ? stub.heardOut(ask) : stub.heardIn(ask)
   // Whoever did not hear of it is gone, and the mapping with it.
   if (heard instanceof Promise) heard.catch(() => {})
 }
