@@ -67,10 +67,11 @@ export const oneWay: KeyType<FlowKey> = {
   text: flow.text,
   parse: flow.parse,
   inPlace: {
-    hash(key) {
+    isReady(key) {
       const p = key.unfilled
-      return p?.isStamped && isPlainV4(p) ? p.hash : -1
+      return p?.isStamped === true && isPlainV4(p)
     },
+    hash: (key) => key.unfilled!.hashWord,
     is(key, w, at) {
       const p = key.unfilled
       return (
