@@ -1,7 +1,8 @@
 import { mix } from '../../actors/index.ts'
 import { BLOCK } from './pool.ts'
 
-const BITS = 14
+/** 65,536 places, 1 MiB a table: of some 10,000 hosts few fall on each other's. */
+const BITS = 16
 const SHIFT = 32 - BITS
 
 /** Numbers by number; of two that fall on one place the later one stays. */
