@@ -38,6 +38,19 @@ export class RowIndex {
     this.depthMax = Math.max(1, Math.min(slotBits, DEPTH_MAX))
   }
 
+  /** The first row of this very hash (signed) that a search meets, which may be another key's; -1: there is none. */
+  rowOf(hash: number): Row {
+    const top = hash >>> this.topShift
+    const entries = this.entries[top]!
+    const mask = entries.length - 2
+    let i = ((hash >>> this.shifts[top]!) << 1) & mask
+    while (entries[i] !== hash) {
+      if (entries[i + 1] === 0) return -1
+      i = (i + 2) & mask
+    }
+    return entries[i + 1]! - 1 // an empty place keeps the hash that it had
+  }
+
   add(hash: number, row: Row): void {
     let top = hash >>> this.topShift
     while ((this.segments[top]!.count + 1) * 4 > this.entries[top]!.length) {

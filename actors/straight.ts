@@ -58,41 +58,38 @@ function turnSource(
   hasExpiry: boolean,
   mustExist: boolean,
 ): string {
-  const own = inPlace ? 'hashOf(key)' : 'write(key, this.words)'
+  const own = inPlace ? 'hashOf(key)' : 'write(key, this.words) | 0'
   const isKey = inPlace
     ? `isKey(key, words, at + ${HEADER_WORDS})`
     : Array.from(
         { length: layout.keyWords },
         (_, i) => `words[at + ${HEADER_WORDS + i}] === (this.words[${i}] | 0)`,
       ).join(' && ') || 'true'
-  const expired = hasExpiry ? '|| !(due(cursor) > this.time.us)' : ''
+  const record = `(row & ${(1 << pageBits) - 1})`
   return `
-    const { core, index } = this
+    const { core } = this
     if (!core.inTurn${inPlace ? ' && isReady(key)' : ''}) {
-      const hash = ${isSpread ? `spread(${own})` : own} | 0
-      const top = hash >>> index.topShift
-      const entries = index.entries[top]
-      const mask = entries.length - 2
-      for (let i = hash >>> index.shifts[top] << 1 & mask, row; (row = entries[i + 1]) !== 0; i = i + 2 & mask) {
-        if (entries[i] !== hash) continue
-        const page = this.pages[--row >> ${pageBits}]
+      const row = this.index.rowOf(${isSpread ? `spread(${own}) | 0` : own})
+      if (row >= 0) {
+        const page = this.pages[row >> ${pageBits}]
         const words = page.i32
-        const record = row & ${(1 << pageBits) - 1}
-        const at = record * ${layout.stride * 2}
-        if (!(${isKey})) continue
-        const { cursor } = this.type
-        ${layout.aim('cursor', 'page', 'record')}
-        if (words[at + ${AFFAIR}] !== 0 || words[at + ${ACTIVATION}] === 0 ${expired}) break
-        core.inTurn = true
-        let result
-        try {
-          result = turn(cursor, false)
-        } catch (error) {
+        const at = ${record} * ${layout.stride * 2}
+        if (${isKey} && !words[at + ${AFFAIR}] && words[at + ${ACTIVATION}]) {
+          const { cursor } = this.type
+          ${layout.aim('cursor', 'page', record, 'at')}
+          ${hasExpiry ? 'if (due(cursor) > this.time.us) {' : ''}
+          core.inTurn = true
+          let result
+          try {
+            result = turn(cursor, false)
+          } catch (error) {
+            core.inTurn = false
+            throw error
+          }
           core.inTurn = false
-          throw error
+          return typeof result === 'object' ? this.ended(row, result) : result
+          ${hasExpiry ? '}' : ''}
         }
-        core.inTurn = false
-        return typeof result === 'object' ? this.ended(row, result) : result
       }
     }
     return this.aside(key, turn, ${mustExist})`

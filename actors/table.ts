@@ -2,6 +2,8 @@ import type { ByteReader, ByteWriter } from '../bus/index.ts'
 import {
   ACTIVATION,
   AFFAIR,
+  ASIDE,
+  ASIDE_WORDS,
   type Cursor,
   ENTRY,
   HASH,
@@ -134,12 +136,12 @@ export class ActorTable {
     const row = this.newRow()
     const words = this.pages[row >>> this.pageBits]!.u32
     const at = (row & this.pageMask) * this.strideWords
-    words[at + HASH] = hash
     words[at + ACTIVATION] = 0
-    words[at + ENTRY] = 0
-    words[at + HOME] = 0
     words[at + AFFAIR] = 0
     for (let i = 0; i < this.keyWords; i++) words[at + HEADER_WORDS + i] = key[i]!
+    this.set(row, HASH, hash)
+    this.set(row, ENTRY, 0)
+    this.set(row, HOME, 0)
     this.index.add(hash, row)
     this.size++
     return row
@@ -171,10 +173,16 @@ export class ActorTable {
   }
 
   get(row: Row, word: number): number {
-    return this.pages[row >>> this.pageBits]!.u32[(row & this.pageMask) * this.strideWords + word]!
+    const page = this.pages[row >>> this.pageBits]!
+    const record = row & this.pageMask
+    if (word < ASIDE) return page.u32[record * this.strideWords + word]!
+    return page.aside[record * ASIDE_WORDS + word - ASIDE]!
   }
   set(row: Row, word: number, value: number): void {
-    this.pages[row >>> this.pageBits]!.u32[(row & this.pageMask) * this.strideWords + word] = value
+    const page = this.pages[row >>> this.pageBits]!
+    const record = row & this.pageMask
+    if (word < ASIDE) page.u32[record * this.strideWords + word] = value
+    else page.aside[record * ASIDE_WORDS + word - ASIDE] = value
   }
 
   keyOf(row: Row, out: Uint32Array): void {
@@ -241,6 +249,7 @@ export class ActorTable {
   }
   /** Bytes of pages and index. */
   get bytes(): number {
-    return this.pages.length * this.layout.stride * 8 * (1 << this.pageBits) + this.index.bytes
+    const record = this.layout.stride * 8 + ASIDE_WORDS * 4
+    return this.pages.length * record * (1 << this.pageBits) + this.index.bytes
   }
 }

@@ -1,8 +1,7 @@
 import { mix } from '../../actors/index.ts'
 import { BLOCK } from './pool.ts'
 
-/** 65,536 places, 1 MiB a table: of some 10,000 hosts few fall on each other's. */
-const BITS = 16
+const BITS = 14
 const SHIFT = 32 - BITS
 
 /** Numbers by number; of two that fall on one place the later one stays. */

@@ -1,14 +1,5 @@
 import { hashWords, type KeyType } from '../../actors/index.ts'
-import {
-  FlowKey,
-  flow,
-  Ip,
-  isPlainV4,
-  PROTO_ICMP,
-  PROTO_TCP,
-  PROTO_UDP,
-  V4_MAPPED,
-} from '../packet/index.ts'
+import { FlowKey, flow, Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP, V4_MAPPED } from '../packet/index.ts'
 
 /** One address under one protocol: an inside host, or a public address and its ports. */
 export interface Address {
@@ -42,7 +33,7 @@ export const oneWay: KeyType<FlowKey> = {
   steered: true,
   write(key, out) {
     const p = key.unfilled
-    if (p !== undefined && isPlainV4(p)) {
+    if (p?.isPlainV4) {
       out[0] = p.src.w3
       out[1] = p.dst.w3
       out[2] = (p.srcPort << 16) | p.dstPort
@@ -69,7 +60,8 @@ export const oneWay: KeyType<FlowKey> = {
   inPlace: {
     isReady(key) {
       const p = key.unfilled
-      return p?.isStamped === true && isPlainV4(p)
+      if (p === undefined) return false
+      return p.isStamped && p.isPlainV4
     },
     hash: (key) => key.unfilled!.hashWord,
     is(key, w, at) {

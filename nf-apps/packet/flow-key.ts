@@ -1,15 +1,6 @@
 import { hashWords } from '../../placement/index.ts'
 import { Ip } from './ip.ts'
-import {
-  ETHER_ARP,
-  NET_ARP,
-  NET_IPV4,
-  NET_IPV6,
-  NET_NONE,
-  PROTO_FRAGMENT,
-  PROTO_ICMP,
-  PROTO_ICMPV6,
-} from './numbers.ts'
+import { ETHER_ARP, NET_ARP, NET_IPV4, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
 import type { Packet } from './packet.ts'
 
 /** Stands for the EtherType of an 802.3 frame, and of a link that tells none. */
@@ -103,7 +94,7 @@ export class FlowKey {
   get forward(): boolean {
     const p = this.packet
     if (p === undefined) return this.isForward
-    if (!isPlainV4(p)) {
+    if (!p.isPlainV4) {
       this.fill()
       return this.isForward
     }
@@ -164,16 +155,6 @@ export function flowOf(p: Packet): FlowKey {
  */
 export function symmetricFlowOf(p: Packet): FlowKey {
   return p.symmetricFlow.lookAt(p, true)
-}
-
-/** Whether the packet's flow is in two IPv4 addresses' last words, its ports and its protocol. */
-export function isPlainV4(p: Packet): boolean {
-  return (
-    p.kind === NET_IPV4 &&
-    !p.isFragment &&
-    p.ipProtocol !== PROTO_ICMP &&
-    p.ipProtocol !== PROTO_ICMPV6
-  )
 }
 
 function fill(key: FlowKey, p: Packet): FlowKey {

@@ -1,15 +1,7 @@
 import type { KeyType } from '../../actors/index.ts'
 import { RehomeError } from '../../bus/index.ts'
 import { hashWords, mix } from '../../placement/index.ts'
-import {
-  FlowKey,
-  flowHash,
-  inOrderV4,
-  isOrdered,
-  isPlainV4,
-  orderedHash,
-  orderedHashV4,
-} from './flow-key.ts'
+import { FlowKey, flowHash, inOrderV4, isOrdered, orderedHash, orderedHashV4 } from './flow-key.ts'
 import { Ip, V4_MAPPED } from './ip.ts'
 import { macText, parseMac } from './mac.ts'
 import { ETHER_ARP, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from './numbers.ts'
@@ -74,7 +66,7 @@ export const symmetricFlow: KeyType<FlowKey> = {
   },
   write(key, out) {
     const p = key.unfilled
-    if (p !== undefined && isPlainV4(p)) return writePlainV4(p, key.vlan, out)
+    if (p?.isPlainV4) return writePlainV4(p, key.vlan, out)
     const { src, dst, srcPort, dstPort, protocol } = key
     const ordered = isOrdered(key)
     const low = ordered ? src : dst
@@ -89,12 +81,16 @@ export const symmetricFlow: KeyType<FlowKey> = {
   inPlace: {
     isReady(key) {
       const p = key.unfilled
-      return p?.isStamped === true && isPlainV4(p)
+      if (p === undefined) return false
+      return p.isStamped && p.isPlainV4
     },
     hash: (key) => key.unfilled!.hashWord,
     is: isPlainV4Key,
   },
 }
+
+/** Of the engine's Math, which it knows by this name as well, and need not look up. */
+const { clz32 } = Math
 
 /**
  * What `writePlainV4` would write, compared instead: as few words as say it. A key's words are in order, so they are this
@@ -102,16 +98,17 @@ export const symmetricFlow: KeyType<FlowKey> = {
  */
 function isPlainV4Key(key: FlowKey, w: Int32Array, at: number): boolean {
   const p = key.unfilled!
-  const { srcPort, dstPort } = p
   const src = p.src.w3
   const dst = p.dst.w3
+  const ports = (p.srcPort << 16) | p.dstPort
   const low = w[at + 3]!
   const high = w[at + 7]!
-  const ports = w[at + 8]!
+  const both = w[at + 8]!
   const last = w[at + 9]! ^ (((key.vlan & VLAN_MAX) << 16) | p.ipProtocol | BOTH_V4)
-  const one = (low ^ src) | (high ^ dst) | (ports ^ ((srcPort << 16) | dstPort)) | last
-  const other = (low ^ dst) | (high ^ src) | (ports ^ ((dstPort << 16) | srcPort)) | last
-  return ((Math.clz32(one) | Math.clz32(other)) & 32) !== 0 // 32 zeros: no bit differs
+  const turned = (ports << 16) | (ports >>> 16)
+  const one = (low ^ src) | (high ^ dst) | (both ^ ports) | last
+  const other = (low ^ dst) | (high ^ src) | (both ^ turned) | last
+  return ((clz32(one) | clz32(other)) & 32) !== 0 // 32 zeros: no bit differs
 }
 
 /** Most keys: straight from the packet, and the hash is the one that steering has stamped on it. */

@@ -61,6 +61,8 @@ export class Packet {
   /** Behind any extension headers; −1 where the packet is not IP. */
   ipProtocol = -1
   isFragment = false
+  /** Two IPv4 addresses' last words, its ports and its protocol say all of its flow: IPv4, no ICMP, no fragment. */
+  isPlainV4 = false
   /** In bytes. */
   fragmentOffset = 0
   /** Start of IPv6's fragment header. */

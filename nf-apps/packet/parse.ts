@@ -168,7 +168,9 @@ function parseIPv4(p: Packet, at: number): number {
   const fragment = u16(b, at + 6)
   p.fragmentOffset = (fragment & 0x1fff) << 3
   p.isFragment = (fragment & 0x3fff) !== 0
-  p.ipProtocol = b[at + 9]!
+  const protocol = b[at + 9]!
+  p.ipProtocol = protocol
+  p.isPlainV4 = !p.isFragment && protocol !== n.PROTO_ICMP && protocol !== n.PROTO_ICMPV6
   p.src.set(0, 0, V4_MAPPED, i32(b, at + 12))
   p.dst.set(0, 0, V4_MAPPED, i32(b, at + 16))
   // A capture on a sending host with segmentation offload sees 0: then the packet's end tells.
@@ -348,6 +350,7 @@ function reset(p: Packet): void {
   p.fragmentOffset = 0
   p.fragmentHeaderOffset = -1
   p.isFragment = false
+  p.isPlainV4 = false
   p.totalLength = 0
   p.src.set(0, 0, 0, 0)
   p.dst.set(0, 0, 0, 0)
