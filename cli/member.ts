@@ -45,6 +45,15 @@ export type SpaceSettings = Omit<SpaceOptions, 'self' | 'out' | 'clock'> & {
 
 /** Timeouts, late offers of a leaver: nothing that anything waits for closely. */
 const TICK_MS = 100
+/**
+ * An instance that has so many packets to do that they pile up sends what these cause no more often than this: whoever waits for it
+ * waits for the packets before it anyway, and a frame costs both ends, and the bus between them, as much as some dozens of packets.
+ */
+const GATHER_MS = 10
+/** Of packets in one turn of the event loop: a hundred small ones, half a millisecond. */
+const MUCH_BYTES = 16 * 1024
+/** Of packets between two flushes: their source, which sends so many ahead of their verdicts, is not to run dry. */
+const GATHER_BYTES = 128 * 1024
 
 /**
  * One member of the cluster: its links, its actor space, and its part. Everything comes in through `receive`, `onView`
@@ -60,6 +69,10 @@ export class Member {
   private readonly ports: MemberPorts
   private part!: Part
   private awake = false
+  /** Bytes of packets that have come in this turn of the loop, and since the last flush. */
+  private packetBytes = 0
+  private gatheredBytes = 0
+  private flushedMs = 0
   private stopped = false
   /** BYE: to whom it was said, and who has answered. */
   private readonly said = new Set<MemberNo>()
@@ -150,6 +163,7 @@ export class Member {
       this.wanted = epoch
       this.ports.wantView(epoch)
     }
+    if (kind === Kind.PACKETS) this.packetBytes += r.left
     if (IS_PARTS[kind] === 1) this.part.onMessage(from, kind, r)
     else if (kind === Kind.BYE) this.byes.set(from, epoch)
     else if (kind === Kind.BYE_OK) this.answered.add(from)
@@ -176,9 +190,26 @@ export class Member {
     } catch (error) {
       this.ports.onError('a step', error)
     }
-    this.links.flush()
+    const gathers = this.gathers()
+    if (!gathers) this.links.flush()
     this.awake = false
-    if (more) this.wake()
+    if (more || gathers) this.wake()
+  }
+
+  /**
+   * Many packets have come in this turn of the loop, so that the next one will bring more: what these cause goes out together.
+   * A turn that brings few ends it at once, so nobody waits for packets that do not come.
+   */
+  private gathers(): boolean {
+    const isMuch = this.packetBytes >= MUCH_BYTES
+    this.gatheredBytes += this.packetBytes
+    this.packetBytes = 0
+    const now = this.ports.clock.now()
+    const mayWait = this.gatheredBytes < GATHER_BYTES && now - this.flushedMs < GATHER_MS
+    if (isMuch && mayWait) return true
+    this.gatheredBytes = 0
+    this.flushedMs = now
+    return false
   }
 
   private tick(): void {
