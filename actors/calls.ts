@@ -1,17 +1,19 @@
-import { type ByteReader, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
-import type { Core } from './core.ts'
+import { ByteReader, ByteWriter, type MemberNo, RehomeError } from '../bus/index.ts'
+import { HELD } from '../placement/index.ts'
+import { Answers, CallWriter, putAnswer, readId, SAME, THROWN, textOf } from './call-wire.ts'
+import { type Core, Kind } from './core.ts'
 import type { Homes } from './homes.ts'
 import { ENTRY } from './layout.ts'
 import type { RuntimeMethod, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
-import { readArgs, readValue, writeArgs, writeValue } from './values.ts'
+import { argsBytes, readArgs, readValue, writeArgs } from './values.ts'
 
 /** Names on the wire of what every multi-writer type has besides its methods. */
 const REMOVE = 0xff
 const CREATE = 0xfe
 
-const OK = 0
-const THROWN = 1
+/** Calls under way that there is room for at first; a power of two. */
+const PENDING_FIRST = 64
 
 /** A plain call as its caller holds it. */
 export interface Call {
@@ -42,6 +44,8 @@ export interface Unsent {
  * meets somebody else is rejected, never forwarded, and sent again by its caller (rule 11).
  */
 export class Calls {
+  /** A call that is not of an actor that lies still here: type, hash, key words, caller, number, method, arguments. */
+  judge: (r: ByteReader) => void = () => {}
   /** What was deferred must be judged again: its actor has ended meanwhile. */
   judgeAgain: (kind: number, payload: Uint8Array) => void = () => {}
   /** Puts a call of the actor in `type.words` behind the caller's own updates of it, if there are any. */
@@ -50,14 +54,20 @@ export class Calls {
 
   private readonly core: Core
   private readonly homes: Homes
-  private readonly pending: (Call | undefined)[] = []
-  private readonly freeIds: number[] = []
+  private readonly writer: CallWriter
+  private readonly answers: Answers
+  /** By number; at most half full, so that a free one is found at once. */
+  private pending: (Call | undefined)[] = new Array(PENDING_FIRST).fill(undefined)
+  private underway = 0
+  private lastId = 0
   /** Calls that found no credit, in order. */
   private stalled: Unsent[] = []
 
   constructor(core: Core, homes: Homes) {
     this.core = core
     this.homes = homes
+    this.writer = new CallWriter(core)
+    this.answers = new Answers(core)
   }
 
   // ---- the caller's side ----
@@ -111,23 +121,31 @@ export class Calls {
     const to = core.owner(hash)
     call.to = to
     if (this.stalled.length > 0 || core.out.creditLeft(to) <= 0) return false
-    const id = this.freeIds.pop() ?? this.pending.length
-    this.pending[id] = call
-    if (to !== core.self) core.stats.plainOut++
-    const w = core.out.beginPart(to, Kind.CALL)
-    const start = w.pos
-    w.u32(0)
-    call.type.writeKey(w, hash, words)
-    w.ensure(9)
-    const { view, pos } = w
-    view.setUint32(pos, core.self, true)
-    view.setUint32(pos + 4, id, true)
-    view.setUint8(pos + 8, method)
-    w.pos += 9
+    const id = this.freeId()
+    const w = this.writer.begin(to, id, call.type, hash, words, method)
     writeArgs(w, args)
-    w.view.setUint32(start, w.pos - start - 4, true)
-    core.out.end()
+    this.writer.end(to)
+    this.pending[id] = call
+    this.underway++
+    if (to !== core.self) core.stats.plainOut++
     return true
+  }
+
+  /** Numbers follow one another: the wire has a short way to say so. */
+  private freeId(): number {
+    if (this.underway * 2 >= this.pending.length) this.makeRoom()
+    const { pending } = this
+    const mask = pending.length - 1
+    let id = this.lastId
+    do id = (id + 1) & mask
+    while (pending[id] !== undefined)
+    this.lastId = id
+    return id
+  }
+
+  private makeRoom(): void {
+    const { pending } = this
+    this.pending = [...pending, ...new Array<undefined>(pending.length).fill(undefined)]
   }
 
   /** Credit is back. */
@@ -142,55 +160,142 @@ export class Calls {
 
   /** One or more answers. */
   onReply(r: ByteReader): void {
-    while (r.left > 0) {
-      const at = r.skip(5)
-      const id = r.view.getUint32(at, true)
-      const status = r.view.getUint8(at + 4)
+    let id = 0
+    while (r.pos < r.end) {
+      const flags = r.u8()
+      id = readId(r, flags, id)
       const value = readValue(r)
       const call = this.pending[id]
       if (!call) throw new RehomeError('bad-frame', 'a reply to no call', { id })
-      this.pending[id] = undefined
-      this.freeIds.push(id)
-      if (!call.over) settle(call, status, value)
+      this.end(id)
+      if (!call.over) settle(call, flags, value)
       if (call.answered !== undefined) call.answered()
     }
   }
 
+  private end(id: number): void {
+    this.pending[id] = undefined
+    this.underway--
+  }
+
   /** REJECT: nothing ran; the view that the rejecting frame spoke of is ours by now, so the next try mends it. */
-  onReject(payload: ByteReader): void {
+  onReject(r: ByteReader): void {
     const { core } = this
-    const start = payload.pos
-    const type = core.type(payload)
-    const hash = payload.u32()
-    type.readWords(payload)
-    payload.u32()
-    const call = this.pending[payload.u32()]
+    const type = core.type(r)
+    const hash = r.u32()
+    type.readWords(r)
+    r.u32()
+    const id = r.u32()
+    const call = this.pending[id]
     if (!call) throw new RehomeError('bad-frame', 'a rejection of no call')
     core.stats.rejected++
     call.to = core.owner(hash)
-    const w = core.out.beginPart(call.to, Kind.CALL)
-    w.block(payload.bytes.subarray(start, payload.end))
-    core.out.end()
+    const w = this.writer.begin(call.to, id, type, hash, type.words, r.u8())
+    w.raw(r.raw(r.left))
+    this.writer.end(call.to)
   }
 
-  // ---- the slot owner's side; the key is in `type.words` ----
+  // ---- the slot owner's side ----
 
-  serve(type: RuntimeType, hash: number, r: ByteReader, start: number): void {
-    const at = r.skip(9)
-    const by = r.view.getUint32(at, true)
-    const id = r.view.getUint32(at + 4, true)
-    const method = r.view.getUint8(at + 8)
-    const args = readArgs(r)
-    if (method < CREATE && type.table.aimAtStill(type.cursor, hash, type.words) >= 0) {
-      return this.runFor(type, by, id, method, args) // most calls' way
+  /** One or more calls; those of actors that lie still here, as most do, run one behind the other. */
+  onCalls(from: MemberNo, r: ByteReader): void {
+    let failure: unknown
+    let type: RuntimeType | undefined
+    let hash = 0
+    let row: Row = -1
+    let id = 0
+    try {
+      while (r.pos < r.end) {
+        const head = r.u16()
+        const flags = head & 0xff
+        const method = head >>> 8
+        id = readId(r, flags, id)
+        if ((flags & SAME) === 0) {
+          type = this.core.type(r)
+          hash = r.u32()
+          type.readWords(r)
+          row = this.stillRow(type, hash)
+        } else if (row >= 0) type!.table.aim(type!.cursor, row)
+        if (type === undefined) throw new RehomeError('bad-frame', 'a call of no actor')
+        if (row >= 0 && method < type.methods.length) {
+          if (this.answers.isFull) this.answers.send(from)
+          this.runStill(type, type.method(method), id, r)
+          continue
+        }
+        const args = r.raw(argsBytes(r))
+        this.answers.send(from)
+        try {
+          this.judgeOne(type, hash, row, from, id, method, args)
+        } catch (error) {
+          failure ??= error // what one of them throws is no matter of the others
+        }
+        row = this.stillRow(type, hash)
+      }
+    } finally {
+      this.answers.send(from)
     }
+    if (failure !== undefined) throw failure
+  }
+
+  /** Aims at the actor in `type.words` if it may be called here and now without more ado; -1: not. */
+  private stillRow(type: RuntimeType, hash: number): Row {
+    const { slots } = this.core
+    if (slots.state[this.core.slot(hash)] !== HELD) return -1
+    return type.table.aimAtStill(type.cursor, hash, type.words)
+  }
+
+  private runStill(type: RuntimeType, method: RuntimeMethod, id: number, r: ByteReader): void {
+    const args = readArgs(r)
+    let result: unknown
+    let flags = 0
+    try {
+      result = this.runAimed(type, method, args)
+    } catch (error) {
+      flags = THROWN
+      result = textOf(error)
+    }
+    this.answers.add(id, flags, result)
+  }
+
+  /** The key is in `type.words`, before and after. */
+  private judgeOne(
+    type: RuntimeType,
+    hash: number,
+    row: Row,
+    by: MemberNo,
+    id: number,
+    method: number,
+    args: Uint8Array,
+  ): void {
+    if (row >= 0) type.table.keyOf(row, type.words)
+    const w = new ByteWriter(64 + args.length)
+    type.writeKey(w, hash, type.words)
+    w.u32(by)
+    w.u32(id)
+    w.u8(method)
+    w.raw(args)
+    const whole = new ByteReader(w.written())
+    try {
+      this.judge(whole)
+    } finally {
+      whole.pos = 5
+      type.readWords(whole)
+    }
+  }
+
+  /** The key is in `type.words`. */
+  serve(type: RuntimeType, hash: number, r: ByteReader, start: number): void {
+    const by = r.u32()
+    const id = r.u32()
+    const method = r.u8()
+    const args = readArgs(r)
     if (method >= CREATE && !this.exists(type, hash)) {
       if (method === CREATE) this.homes.ownRow(type, hash)
-      return this.reply(by, id, OK, method === CREATE)
+      return this.reply(by, id, 0, method === CREATE)
     }
     const row = this.homes.ownRow(type, hash)
     if (row >= 0) return this.answer(type, row, by, id, method, args)
-    const copy = new Uint8Array(r.bytes.subarray(start, r.end)) // the frame's bytes are gone by then
+    const copy = r.bytes.slice(start, r.end)
     this.homes.whenOwn(type, hash, (come) => {
       if (come < 0) this.judgeAgain(Kind.CALL, copy)
       else this.answer(type, come, by, id, method, args)
@@ -210,12 +315,12 @@ export class Calls {
     method: number,
     args: readonly unknown[],
   ): void {
-    if (method === REMOVE && this.homes.isUnmade(type, row)) return this.reply(by, id, OK, false)
+    if (method === REMOVE && this.homes.isUnmade(type, row)) return this.reply(by, id, 0, false)
     const made = this.homes.nowMade(type, row)
-    if (method === CREATE) return this.reply(by, id, OK, made)
+    if (method === CREATE) return this.reply(by, id, 0, made)
     if (method === REMOVE) {
       this.homes.removeActivation(type, row)
-      return this.reply(by, id, OK, true)
+      return this.reply(by, id, 0, true)
     }
     type.table.aim(type.cursor, row)
     this.runFor(type, by, id, method, args)
@@ -233,9 +338,9 @@ export class Calls {
     try {
       result = this.runAimed(type, type.method(method), args)
     } catch (error) {
-      return this.reply(by, id, THROWN, error instanceof Error ? error.message : String(error))
+      return this.reply(by, id, THROWN, textOf(error))
     }
-    this.reply(by, id, OK, result)
+    this.reply(by, id, 0, result)
   }
 
   /** A method over the activation: it is synchronous and calls no actors (rule 20). */
@@ -258,13 +363,8 @@ export class Calls {
     }
   }
 
-  private reply(to: MemberNo, id: number, status: number, value: unknown): void {
-    const w = this.core.out.beginPart(to, Kind.REPLY)
-    w.ensure(5)
-    w.view.setUint32(w.pos, id, true)
-    w.view.setUint8(w.pos + 4, status)
-    w.pos += 5
-    writeValue(w, value)
+  private reply(to: MemberNo, id: number, flags: number, value: unknown): void {
+    putAnswer(this.core.out.beginPart(to, Kind.REPLY), id, flags, value)
     this.core.out.end()
   }
 
@@ -283,8 +383,7 @@ export class Calls {
     this.pending.forEach((call, id) => {
       if (call?.to !== no) return
       if (!call.over) this.giveUp(call, 'peer-gone', 'the instance that ran the call is gone')
-      this.pending[id] = undefined
-      this.freeIds.push(id)
+      this.end(id)
       call.answered?.()
     })
   }
@@ -295,12 +394,12 @@ export class Calls {
   }
 
   get idle(): boolean {
-    return this.stalled.length === 0 && this.pending.length === this.freeIds.length
+    return this.stalled.length === 0 && this.underway === 0
   }
 }
 
-function settle(call: Call, status: number, value: unknown): void {
-  if (status === OK) call.resolve(value)
+function settle(call: Call, flags: number, value: unknown): void {
+  if ((flags & THROWN) === 0) call.resolve(value)
   else call.reject(new RehomeError('handler', String(value), { type: call.type.name }))
 }
 

@@ -117,6 +117,7 @@ export class Space {
     this.loans = new Loans(this.core)
     this.lender = new Lender(this.core, this.homes)
     const again = (kind: number, payload: Uint8Array) => this.again(kind, payload)
+    this.calls.judge = (r) => this.judge(Kind.CALL, r)
     this.calls.judgeAgain = again
     this.updates.judgeAgain = again
     this.reads.judgeAgain = again
@@ -205,6 +206,7 @@ export class Space {
       case Kind.REPLY:
         return this.calls.onReply(r)
       case Kind.CALL:
+        return this.calls.onCalls(from, r)
       case Kind.UNTETHER:
       case Kind.ACQUIRE:
       case Kind.REMOVED:

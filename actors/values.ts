@@ -150,3 +150,12 @@ export function readArgs(r: ByteReader): readonly unknown[] {
   if (count === 1) return [readValue(r)]
   return count === 0 ? NO_ARGS : Array.from({ length: count }, () => readValue(r))
 }
+
+/** How many bytes the arguments take that stand here. */
+export function argsBytes(r: ByteReader): number {
+  const start = r.pos
+  readArgs(r)
+  const bytes = r.pos - start
+  r.pos = start
+  return bytes
+}

@@ -200,12 +200,16 @@ export class Link {
     return this.open ? this.w.pos - this.frameStart - HEADER_BYTES : 0
   }
 
+  /** The part at hand goes behind another. */
+  get isFurther(): boolean {
+    return this.partStart !== this.messageStart + MESSAGE_HEAD_BYTES
+  }
+
   /** Takes back the message or part at hand, and the frame if there is nothing else in it. */
   takeBack(): void {
     if (this.w.bytes !== this.slab) this.w.use(this.slab)
-    const isFirst = this.partStart === this.messageStart + MESSAGE_HEAD_BYTES
-    this.w.pos = isFirst ? this.messageStart : this.partStart
-    if (isFirst) this.joins = 0
+    this.w.pos = this.isFurther ? this.partStart : this.messageStart
+    if (!this.isFurther) this.joins = 0
     if (this.openBytes > 0) return
     this.open = false
     this.w.pos = this.frameStart

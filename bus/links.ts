@@ -128,11 +128,15 @@ export class Links {
       this.writing!.joins = kind
       return w
     }
-    const { w } = link
-    link.partStart = w.pos
+    link.partStart = link.w.pos
     this.kind = kind
     this.writing = link
-    return w
+    return link.w
+  }
+
+  /** What is being written goes behind another part of its message. */
+  isFurther(): boolean {
+    return this.writing?.isFurther === true
   }
 
   end(): void {

@@ -98,20 +98,22 @@ export class Member {
       this.part.onCredit()
       this.wake()
     }
+    const { links } = this
     const out = {
       begin: (to: MemberNo, kind: number) => {
         if (!this.awake) this.wake()
-        return this.links.begin(to, kind)
+        return links.begin(to, kind)
       },
       beginPart: (to: MemberNo, kind: number) => {
         if (!this.awake) this.wake()
-        return this.links.beginPart(to, kind)
+        return links.beginPart(to, kind)
       },
-      end: () => this.links.end(),
-      creditLeft: (to: MemberNo) => this.links.creditLeft(to),
+      isFurther: () => links.isFurther(),
+      end: () => links.end(),
+      creditLeft: (to: MemberNo) => links.creditLeft(to),
       consumed: (from: MemberNo, bytes: number) => {
         if (!this.awake) this.wake()
-        this.links.consumed(from, bytes)
+        links.consumed(from, bytes)
       },
     }
     this.out = out

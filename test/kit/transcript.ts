@@ -111,6 +111,10 @@ export class Transcript {
     if (kind === Kind.SLOT) return [`slot ${r.u16()} counter ${r.u32()}`]
     if (!ABOUT_AN_ACTOR.has(kind)) return ['']
     if (IN_A_ROW[kind] === undefined && !IN_PARTS.has(kind)) return [this.about(core, kind, r)]
+    if (kind === Kind.CALL) {
+      r.skip(6) // flags, method, number; of several the first is shown
+      return [this.about(core, kind, r)]
+    }
     const abouts: string[] = []
     while (r.left > 0) {
       const next = IN_PARTS.has(kind) ? r.u32() + r.pos : 0

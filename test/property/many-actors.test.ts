@@ -22,6 +22,7 @@ function alone(): { handles: Handles<typeof types>; pump(): void } {
   const out = {
     begin,
     beginPart: begin,
+    isFurther: () => false,
     end: () => void own.push({ kind: sent, payload: w.take() }),
     creditLeft: () => 2 ** 30,
     consumed: () => {},

@@ -80,3 +80,17 @@ it('bounds what is put into one message, but not a part', () => {
   expect(large!.values[0]).toBe(1)
   expect(after!.values).toEqual([2])
 })
+
+it('tells a part that goes behind another from the first of its message', () => {
+  const { a, part } = oneWay()
+  a.beginPart(2, Kind.CALL).u32(1)
+  expect(a.isFurther()).toBe(false)
+  a.end()
+  a.beginPart(2, Kind.CALL).u32(2)
+  expect(a.isFurther()).toBe(true)
+  a.end()
+  part(Kind.REPLY, 3)
+  a.beginPart(2, Kind.CALL).u32(4)
+  expect(a.isFurther()).toBe(false)
+  a.end()
+})

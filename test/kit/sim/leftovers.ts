@@ -1,10 +1,10 @@
 import type { Instance, Source } from '../../../cli/index.ts'
-import { insideOf, part } from './inside.ts'
+import { insideOf } from './inside.ts'
 
 /** What of a member is empty once everything has settled: by part, what it may keep meanwhile. */
 const KEPT = {
   homes: ['tombs'],
-  calls: ['stalled'],
+  calls: ['stalled', 'underway'],
   updates: ['dirty', 'outboxes'],
   reads: ['underway', 'sent', 'stalled'],
   collects: ['collections', 'walks'],
@@ -17,7 +17,7 @@ const KEPT = {
 /** What a member still keeps, though nothing goes on any more: it would pile up. */
 export function leftovers(body: Instance | Source): string[] {
   const inside = insideOf(body)
-  const { core, links, calls } = inside
+  const { core, links } = inside
   const found: string[] = []
   const note = (what: string, n: number) => {
     if (n > 0) found.push(`${what} ${n}`)
@@ -27,8 +27,6 @@ export function leftovers(body: Instance | Source): string[] {
     if (typeof at !== 'object' || at === null) continue
     for (const field of fields) note(`${name}.${field}`, sizeOf(Reflect.get(at, field), field))
   }
-  const [pending, free] = [part(calls, 'pending'), part(calls, 'freeIds')]
-  note('calls.pending', sizeOf(pending, 'pending') - sizeOf(free, 'freeIds'))
   for (const type of core.types) note(`affairs of ${type.name}`, [...type.openAffairs()].length)
   for (const no of links.peers()) note(`bytes for ${no}`, links.backlog(no))
   note('bytes that came early', links.held())

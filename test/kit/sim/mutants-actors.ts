@@ -1,4 +1,4 @@
-import { ByteReader, Kind, type MemberNo } from '../../../bus/index.ts'
+import { ByteReader, type ByteWriter, Kind, type MemberNo } from '../../../bus/index.ts'
 import { DUE, HELD } from '../../../placement/index.ts'
 import {
   ACTIVATION,
@@ -240,6 +240,24 @@ function onMisplaced({ space, core, slots }: Inside, kind: number, act: Misplace
 }
 
 function forward({ core }: Inside, kind: number, to: MemberNo, payload: Uint8Array): void {
-  core.out.begin(to, kind).block(payload)
+  const w = core.out.begin(to, kind)
+  if (kind === Kind.CALL) putCall(core, w, payload)
+  else w.block(payload)
   core.out.end()
+}
+
+/** A call as it goes on the wire, alone in its message, from what its judge is given. */
+function putCall(core: Inside['core'], w: ByteWriter, payload: Uint8Array): void {
+  const r = new ByteReader(payload)
+  const type = core.type(r)
+  r.u32()
+  type.readWords(r)
+  const actor = payload.subarray(0, r.pos)
+  r.u32()
+  const id = r.u32()
+  w.u8(0)
+  w.u8(r.u8())
+  w.u32(id)
+  w.raw(actor)
+  w.raw(r.raw(r.left))
 }
