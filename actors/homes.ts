@@ -350,16 +350,6 @@ export class Homes {
     }
   }
 
-  /**
-   * Whether calls on a multi-writer actor may run here and now: it is here, its slot's token too, and nothing of ours
-   * has to go first (an affair may be an outbox). The directory may name a later activation: that one waits for what is here.
-   */
-  isHere(type: RuntimeType, hash: number, row: Row): boolean {
-    const { table } = type
-    if (table.get(row, ACTIVATION) === 0 || table.get(row, AFFAIR) !== 0) return false
-    return this.core.slots.state[this.core.slot(hash)] === HELD
-  }
-
   /** A call makes the actor if so far it was only granted; true if it did. */
   nowMade(type: RuntimeType, row: Row): boolean {
     const affair = type.affairOf(row)
@@ -371,11 +361,17 @@ export class Homes {
     return type.affairOf(row)?.unmade === true
   }
 
-  /** The record that a call may run on here and now; made if the directory is here and has none. -1: elsewhere. */
+  /**
+   * The record that a call on a multi-writer actor may run on here and now: the actor is here, its slot's token too, and nothing of
+   * ours has to go first (an affair may be an outbox). The directory may name a later activation: that one waits for what is
+   * here. Made if the directory is here and has none; -1: elsewhere.
+   */
   rowHere(type: RuntimeType, hash: number): Row {
+    // First, since a call that goes elsewhere need not look the actor up.
+    if (this.core.slots.state[this.core.slot(hash)] !== HELD) return -1
     const row = type.table.find(hash, type.words)
-    if (row >= 0) return this.isHere(type, hash, row) ? row : -1
-    return this.core.slots.state[this.core.slot(hash)] === HELD ? this.make(type, hash) : -1
+    if (row < 0) return this.make(type, hash)
+    return type.table.isStill(row) ? row : -1
   }
 
   /** As slot owner: the record of the actor if it is here, a fresh one if there is none; -1: elsewhere. */
