@@ -7,11 +7,11 @@ import type { Instance, Source } from '../../../cli/index.ts'
  */
 
 /** Words of an actor's record, as actors/layout.ts has them. */
-export const HASH = 0
-export const ACTIVATION = 1
-export const ENTRY = 2
-export const HOME = 3
-export const AFFAIR = 4
+export const ACTIVATION = 0
+export const AFFAIR = 1
+export const HASH = 16
+export const ENTRY = 17
+export const HOME = 18
 
 export interface Affair {
   busy: boolean

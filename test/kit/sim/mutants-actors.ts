@@ -22,6 +22,8 @@ import {
 type Run = (type: ActorType, row: number, affair: Affair) => void
 
 /** Rules 10 to 12, 19, 21, 22: turns, calls, updates and reads. */
+type RowHere = (type: ActorType, hash: number) => number
+
 export const actorMutants: readonly MutantOf[] = [
   {
     name: 'give-before-turns',
@@ -97,10 +99,12 @@ export const actorMutants: readonly MutantOf[] = [
     rule: "12: the slot owner's own direct calls queue behind its outbox",
     race: 'the slot comes back while a batch is out: a direct update overtakes it',
     leaveOut: ({ homes, core, slots }) =>
-      replace(homes, 'isHere', () => (type: ActorType, hash: number, row: number) => {
-        const number = type.table.get(row, ACTIVATION)
-        if (number === 0 || type.table.get(row, ENTRY) !== number) return false
-        return slots.state[core.slot(hash)] === HELD
+      replace(homes, 'rowHere', (original: RowHere) => (type, hash) => {
+        const row = type.table.find(hash, type.words)
+        const number = row < 0 ? 0 : type.table.get(row, ACTIVATION)
+        const isHeld = slots.state[core.slot(hash)] === HELD
+        const isNamed = number !== 0 && type.table.get(row, ENTRY) === number
+        return isHeld && isNamed ? row : original(type, hash)
       }),
   },
   {
