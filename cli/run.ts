@@ -258,6 +258,8 @@ async function runOn(
   fault: { of: () => Error | undefined; fail: (error: Error) => void },
 ): Promise<RunResult> {
   const { bus, fleet } = ground
+  // Before it is a member: rules by the thousand take a second on a slow machine, and who is silent for three is taken for dead.
+  const env = nf.setup(settings.options)
   await fleet.prepare(Math.max(...o.scale))
   await fleet.scaleTo(o.scale[0]!)
   const outputs = new Outputs(o.outPcap, o.events)
@@ -287,7 +289,6 @@ async function runOn(
   await settled(source)
   if (o.live) tellOfInterfaces(o.live, nf, input, hooks)
   const start = performance.now()
-  const env = nf.setup(settings.options)
   const isFollowed = o.live !== undefined && nf.isLog(env)
   const followed = isFollowed ? follow(() => source.found(env), logTo(o, hooks)) : undefined
   try {
