@@ -150,6 +150,11 @@ async function tryOut(path: string): Promise<void> {
 interface Ground {
   readonly bus: Bus
   readonly fleet: Fleet
+  /**
+   * The source's own. It is made before there is a member: rules by the thousand take a second on a slow machine, and who is
+   * silent for three is taken for dead.
+   */
+  readonly env: unknown
   close(): Promise<void>
 }
 
@@ -163,7 +168,7 @@ async function memoryGround(nf: NF, settings: ClusterSettings, onError: OnError)
     await fleet.close()
     await bus.close()
   }
-  return { bus, fleet, close }
+  return { bus, fleet, env: nf.setup(settings.options), close }
 }
 
 async function natsGround(
@@ -173,7 +178,7 @@ async function natsGround(
   hooks: RunHooks,
   onExit: (why: string, last: boolean) => void,
 ): Promise<Ground> {
-  nf.setup(settings.options) // a mistake in the options is told before anything is started
+  const env = nf.setup(settings.options) // a mistake in the options is told before anything is started
   const dir = o.nats === undefined ? await mkdtemp(join(tmpdir(), 'rehome-')) : undefined
   let server: NatsServer | undefined
   const cleanUp = async () => {
@@ -195,7 +200,7 @@ async function natsGround(
       await bus.close()
       await cleanUp()
     }
-    return { bus, fleet, close }
+    return { bus, fleet, env, close }
   } catch (error) {
     await cleanUp()
     throw error
@@ -257,9 +262,7 @@ async function runOn(
   hooks: RunHooks,
   fault: { of: () => Error | undefined; fail: (error: Error) => void },
 ): Promise<RunResult> {
-  const { bus, fleet } = ground
-  // Before it is a member: rules by the thousand take a second on a slow machine, and who is silent for three is taken for dead.
-  const env = nf.setup(settings.options)
+  const { bus, fleet, env } = ground
   await fleet.prepare(Math.max(...o.scale))
   await fleet.scaleTo(o.scale[0]!)
   const outputs = new Outputs(o.outPcap, o.events)

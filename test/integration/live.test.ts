@@ -89,8 +89,8 @@ describe('on interfaces', () => {
 
 /** Looks at something until it is as wanted. */
 async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !isSo(); ) {
-    if (Date.now() > end) throw new Error(`not so in 10 s: ${what}`)
+  for (const end = Date.now() + 30_000; !isSo(); ) {
+    if (Date.now() > end) throw new Error(`not so in 30 s: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
