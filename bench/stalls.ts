@@ -3,7 +3,7 @@ import { openSync, readSync } from 'node:fs'
 /** The longest time between two looks at the clock (ms), and what the thread did in it. */
 export interface Stall {
   readonly ms: number
-  /** It ran, what the collector does on it included; 0 as well where the system does not tell. */
+  /** It ran, what the collector does on it included. Both are 0 where the system does not tell. */
   readonly ranMs: number
   /** It was to run, and others had the processors. */
   readonly waitedMs: number
@@ -41,7 +41,7 @@ export class Stalls {
   }
 }
 
-/** Of this process's main thread since its start, as Linux tells: ns that it ran, and ns that it waited for a processor. */
+/** Of this process's main thread since its start, as Linux tells: how long it ran, and how long it waited for a processor. */
 class Times {
   ranMs = 0
   waitedMs = 0
