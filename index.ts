@@ -42,6 +42,7 @@ export {
   type Verdict,
 } from './nf-apps/index.ts'
 export {
+  besides,
   FlowKey,
   flow,
   flowOf,
@@ -53,6 +54,7 @@ export {
   Packet,
   port,
   Subnet,
+  steeringHash,
   subnet,
   symmetricFlow,
   symmetricFlowOf,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PlacementKind, StateModel } from '../actors/index.ts'
 import type { Latency } from '../loadgen/index.ts'
-import { builtIn, type NF, type OptionValues } from '../nf-apps/index.ts'
+import { builtIn, type NF, type OptionValues, steeringOf } from '../nf-apps/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { ProcessCluster } from './cluster.ts'
 import { isNarrow, median, paired, rate, ratioOf, ratioOfValues, type Sample } from './measure.ts'
@@ -286,12 +286,14 @@ function nfNamed(name: string): NF {
 function casesOf(dir: string, least: number, o: BenchOptions): Case[] {
   const [flows, count] = o.tiny ? [50, 12_000] : [FLOWS, ROUND * ROUNDS_MAX]
   const both = streamOf(flows, count, PAYLOAD, { least })
-  const inside = streamOf(flows, count, PAYLOAD, { least, only: 'clients' })
-  const nat = { inside: ['10.0.0.0/8'], pool: ['198.18.0.0/24'] }
+  const nat = nfNamed('nat')
+  const natOptions = { inside: ['10.0.0.0/8'], pool: ['198.18.0.0/24'] }
+  const hashOf = steeringOf(nat, nat.setup(natOptions))
+  const inside = streamOf(flows, count, PAYLOAD, { least, only: 'clients', hashOf })
   const all: [NF, OptionValues, Packets][] = [
     [nfNamed('prads'), {}, both],
     [nfNamed('ids'), { rules: [ruleFile(dir)] }, both],
-    [nfNamed('nat'), nat, inside],
+    [nat, natOptions, inside],
   ]
   const models = least === 1 ? compared.slice(0, 2) : compared
   const placements: PlacementKind[] = o.tiny ? ['spread'] : ['spread', 'aligned']

@@ -115,13 +115,17 @@ export function packetsAmong(
 
 /**
  * The first packets of the seed's traffic, in its order: flows begin and end among them. `payload` bytes of data in
- * each, IPv4; `least` packets a flow; all packets, or only what clients send.
+ * each, IPv4; `least` packets a flow; all packets, or only what clients send; steered by `hashOf`.
  */
 export function streamOf(
   flows: number,
   count: number,
   payload: number,
-  { least = syntheticDefaults.least, only = 'both' as 'both' | 'clients' } = {},
+  {
+    least = syntheticDefaults.least,
+    only = 'both' as 'both' | 'clients',
+    hashOf = steeringHash,
+  } = {},
 ): Packets {
   const settings: SyntheticSettings = {
     ...syntheticDefaults,
@@ -142,7 +146,7 @@ export function streamOf(
     const { start, end, linkType, wireLength } = record
     packet.load(record.bytes, start, end, linkType, wireLength, record.timeUs, record.timeUs, n, 0)
     if (only === 'clients' && packet.src.d >>> 24 !== CLIENTS_NET) continue
-    hash[n] = steeringHash(packet)
+    hash[n] = hashOf(packet)
     bytes.set(record.bytes.subarray(start, end), at[n]!)
     at[n + 1] = at[n]! + end - start
     timeUs[n++] = record.timeUs

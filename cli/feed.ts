@@ -1,9 +1,11 @@
 import { type CaptureReader, CaptureRecord } from '../loadgen/index.ts'
-import { Packet, steeringHash } from '../nf-apps/packet/index.ts'
+import { Packet } from '../nf-apps/packet/index.ts'
 import type { Source } from './source.ts'
 
 /** What any source of packets is fed by. */
 export interface FeedPorts {
+  /** What steers a packet (`steeringOf`). */
+  readonly hashOf: (packet: Packet) => number
   /** Instances in each part. */
   readonly scale: readonly number[]
   readonly scaleTo: (n: number) => void
@@ -47,7 +49,7 @@ export async function feed(source: Source, o: FeedOptions): Promise<number> {
     }
     const { bytes, start: from, end, linkType, wireLength, timeUs } = record
     packet.load(bytes, from, end, linkType, wireLength, timeUs, 0, 0, 0)
-    const hash = steeringHash(packet)
+    const hash = o.hashOf(packet)
     while (!steerer.offer(record, hash)) {
       if (o.stopped()) return sent
       flush()

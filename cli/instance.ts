@@ -85,6 +85,7 @@ export class Instance implements Part {
       slotBits: settings.slotBits,
       handler: (packet, output) => {
         hands.time.us = packet.clockUs
+        if (nf.steering) packet.isStamped = false // its hash is not that of its flow
         const verdict = nf.onPacket(packet, hands.handles, env, output)
         if (typeof verdict === 'number') return verdict
         hands = this.keep(hands, verdict)

@@ -9,7 +9,7 @@ import {
   toWire,
 } from '../loadgen/index.ts'
 import type { NF } from '../nf-apps/index.ts'
-import { macAt, Packet, steeringHash } from '../nf-apps/packet/index.ts'
+import { macAt, Packet } from '../nf-apps/packet/index.ts'
 import type { FeedPorts } from './feed.ts'
 import { wallMs } from './join.ts'
 import { addressesOf, isForwarding, routesOf } from './network.ts'
@@ -128,12 +128,12 @@ export class LiveInput {
         part = due
         o.scaleTo(o.scale[part]!)
       }
-      const got = this.receive(source)
+      const got = this.receive(source, o.hashOf)
       steerer.flush()
       member.wake()
       this.flush()
       // What finds no room waits here, and the rest in the kernel's buffers, which count what they drop.
-      while (!this.offerHeld(source) && !o.stopped()) {
+      while (!this.offerHeld(source, o.hashOf) && !o.stopped()) {
         steerer.flush()
         await o.wait(ROOM_MS)
       }
@@ -144,7 +144,7 @@ export class LiveInput {
   }
 
   /** Takes a burst of each interface; how many frames there were. */
-  private receive(source: Source): number {
+  private receive(source: Source, hashOf: FeedPorts['hashOf']): number {
     const { record, router } = this
     let got = 0
     for (const [port, socket] of this.sockets.entries()) {
@@ -156,7 +156,8 @@ export class LiveInput {
         record.start = start
         record.end = end
         record.wireLength = end - start
-        if (this.held.length > 0 || !this.offer(source, record)) this.held.push(copyOf(record))
+        if (this.held.length > 0 || !this.offer(source, record, hashOf))
+          this.held.push(copyOf(record))
       }
       got += socket.receive((bytes, start, end, offload) => {
         toWire(bytes, start, end, offload, take)
@@ -165,15 +166,15 @@ export class LiveInput {
     return got
   }
 
-  private offer(source: Source, record: CaptureRecord): boolean {
+  private offer(source: Source, record: CaptureRecord, hashOf: FeedPorts['hashOf']): boolean {
     const { packet } = this
     const { bytes, start, end, linkType, wireLength, timeUs } = record
     packet.load(bytes, start, end, linkType, wireLength, timeUs, 0, 0, 0)
-    return source.steerer.offer(record, steeringHash(packet))
+    return source.steerer.offer(record, hashOf(packet))
   }
 
-  private offerHeld(source: Source): boolean {
-    while (this.heldAt < this.held.length && this.offer(source, this.held[this.heldAt]!)) {
+  private offerHeld(source: Source, hashOf: FeedPorts['hashOf']): boolean {
+    while (this.heldAt < this.held.length && this.offer(source, this.held[this.heldAt]!, hashOf)) {
       this.heldAt++
     }
     if (this.heldAt < this.held.length) return false

@@ -3,7 +3,7 @@ import { singleWriter, u32 } from '../actors/index.ts'
 import { MemoryHub, systemClock } from '../bus/index.ts'
 import { SyntheticTraffic, syntheticDefaults } from '../loadgen/index.ts'
 import { defineNF, forward } from '../nf-apps/index.ts'
-import { symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
+import { steeringHash, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
 import { SLOT_BITS } from '../placement/index.ts'
 import type { Entered } from './enter.ts'
 import { feed } from './feed.ts'
@@ -51,6 +51,7 @@ export async function rehearse(onError: OnError): Promise<void> {
     joining = joinInstance(common('2'), undefined).then((second) => instances.push(second))
   }
   await feed(source.body, {
+    hashOf: steeringHash,
     reader: new SyntheticTraffic({ ...syntheticDefaults, flows: FLOWS, packets: PACKETS }),
     total: PACKETS,
     scale: [1, 2],

@@ -25,7 +25,7 @@ import {
   SyntheticTraffic,
   spool,
 } from '../loadgen/index.ts'
-import type { NF, OptionValues } from '../nf-apps/index.ts'
+import { type NF, type OptionValues, steeringOf } from '../nf-apps/index.ts'
 import { noCrash, SLOT_BITS } from '../placement/index.ts'
 import type { Entered } from './enter.ts'
 import { type FeedPorts, feed } from './feed.ts'
@@ -296,6 +296,7 @@ async function runOn(
   const followed = isFollowed ? follow(() => source.found(env), logTo(o, hooks)) : undefined
   try {
     sent = await input.feed(source, {
+      hashOf: steeringOf(nf, env),
       scale: o.scale,
       scaleTo,
       stopped: () => hooks.signal.aborted || fault.of() !== undefined,

@@ -1,5 +1,5 @@
 import type { MemberNo } from '../bus/index.ts'
-import { type FlowKey, flowHash, Packet } from '../nf-apps/packet/index.ts'
+import { Packet } from '../nf-apps/packet/index.ts'
 import { LINE, type Output } from './batch.ts'
 
 /** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
@@ -37,8 +37,7 @@ export class Entry {
   event(line: string): void {
     this.put(LINE, utf8.encode(line))
   }
-  steersAlike({ src, dst, srcPort, dstPort, protocol }: FlowKey): boolean {
-    const hash = flowHash(src, dst, srcPort, dstPort, protocol)
+  steersAlike(hash: number): boolean {
     return this.receiverOf(hash) === this.receiverOf(this.packet.hash)
   }
   private put(linkType: number, bytes: Uint8Array): void {

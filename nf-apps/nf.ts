@@ -8,7 +8,7 @@ import type {
   Writers,
 } from '../actors/index.ts'
 import { RehomeError } from '../actors/index.ts'
-import type { FlowKey, Ip, Packet } from './packet/index.ts'
+import { type Ip, type Packet, steeringHash } from './packet/index.ts'
 
 /** What becomes of a packet. */
 export type Verdict = 0 | 1
@@ -56,11 +56,11 @@ export interface Output {
   /** Tells a line about what has happened, as it happens. */
   event(line: string): void
   /**
-   * Whether packets of that flow, in either direction, are steered to the instance that this packet's are: by the newest view known
-   * here, whatever the placement. For who may choose a flow's ends, as a NAT its ports, so that both of its flows meet in one place.
+   * Whether packets of that steering hash go to the instance that this packet goes to: by the newest view known here,
+   * whatever the placement. For who may choose a flow's ends, as a NAT its ports, so that both of its flows meet in one place.
    * A hint: the next change of scale may part them, so what is right must not depend on it.
    */
-  steersAlike(flow: FlowKey): boolean
+  steersAlike(hash: number): boolean
 }
 
 /** A network function, as `defineNF` makes it and those who run it see it. */
@@ -75,6 +75,8 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   setup(options: OptionValues): E
   // Methods, not properties: an NF of any state and environment is an NF to those who only run it.
   onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
+  /** Where it is there: see `NFDefinition`. */
+  steering?(packet: Packet, env: E): number
   /** Addresses that are the NF's own when it stands between two interfaces; undefined: it only watches packets. */
   addresses(env: E): readonly Ip[] | undefined
   /** The NF's result, read from its actors, as lines in one canonical order. */
@@ -103,6 +105,12 @@ export interface NFDefinition<S extends StateMap, E> {
    * throws is counted and told, and the verdict is `onError`.
    */
   onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
+  /**
+   * The hash that its packets are steered by, where it is not that of their flow: for an NF whose state belongs to more than
+   * one flow. Packets of one hash keep their order; `besides` puts flows into one slot. It depends on the packet's bytes
+   * and `env` alone, as each source of packets asks for itself. A key type that is `steered` has to hash as this does.
+   */
+  steering?(packet: Packet, env: E): number
   /** For an NF that sends packets on: the addresses that it answers for on its outer interface. */
   addresses?(env: E): readonly Ip[]
   /** Lines in one canonical order, read from the actors once all packets are through. */
@@ -132,12 +140,18 @@ export function defineNF<S extends StateMap, E = undefined>(
     onError: definition.onError ?? forward,
     setup: definition.setup ?? (() => undefined as E),
     onPacket: definition.onPacket,
+    ...(definition.steering && { steering: definition.steering }),
     addresses: definition.addresses ?? (() => undefined),
     result: definition.result ?? (async () => []),
     isLog: definition.isLog ?? (() => false),
     found: definition.found ?? definition.result ?? (async () => []),
     notes: definition.notes ?? (async () => []),
   }
+}
+
+/** What steers the packets of an NF. */
+export function steeringOf<E>(nf: NF<StateMap, E>, env: E): (packet: Packet) => number {
+  return nf.steering ? (packet) => nf.steering!(packet, env) : steeringHash
 }
 
 /** What the compiler would refuse: an NF may come from a file that no compiler has seen. */

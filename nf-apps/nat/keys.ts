@@ -1,5 +1,15 @@
-import { hashWords, type KeyType } from '../../actors/index.ts'
-import { FlowKey, flow, Ip, PROTO_ICMP, PROTO_TCP, PROTO_UDP, V4_MAPPED } from '../packet/index.ts'
+import { hashWords, type KeyType, RehomeError } from '../../actors/index.ts'
+import {
+  besides,
+  FlowKey,
+  flow,
+  Ip,
+  PROTO_ICMP,
+  PROTO_TCP,
+  PROTO_UDP,
+  V4_MAPPED,
+} from '../packet/index.ts'
+import { hostHash } from './steering.ts'
 
 /** One address under one protocol: an inside host, or a public address and its ports. */
 export interface Address {
@@ -14,7 +24,7 @@ export const address: KeyType<Address> = {
   write(key, out) {
     out[0] = key.protocol
     out[1] = key.address
-    return hashWords(out, 2)
+    return besides(hostHash(key.address), hashWords(out, 2))
   },
   read: (words, at) => ({ protocol: words[at]!, address: words[at + 1]! }),
   text: (key) => `${key.protocol} ${Ip.v4(key.address)}`,
@@ -25,7 +35,8 @@ export const address: KeyType<Address> = {
 }
 
 /**
- * A packet's flow in its direction, of IPv4 alone: a record of half the size. Placed where its packets are steered to.
+ * A packet's flow in its direction, of IPv4 alone: a record of half the size. Placed where its packets are steered to, which
+ * the packet's hash says and a flow alone does not: so a way is reached by a packet of it.
  */
 export const oneWay: KeyType<FlowKey> = {
   name: 'nat-flow',
@@ -33,18 +44,14 @@ export const oneWay: KeyType<FlowKey> = {
   steered: true,
   write(key, out) {
     const p = key.unfilled
-    if (p?.isPlainV4) {
-      out[0] = p.src.w3
-      out[1] = p.dst.w3
-      out[2] = (p.srcPort << 16) | p.dstPort
-      out[3] = p.ipProtocol
-      return p.isStamped ? p.hash : flow.write(key, scratch)
-    }
-    out[0] = key.src.w3
-    out[1] = key.dst.w3
-    out[2] = (key.srcPort << 16) | key.dstPort
-    out[3] = key.protocol
-    return flow.write(key, scratch)
+    if (!p)
+      throw new RehomeError('bad-argument', "a NAT's way is reached by a packet, not by a flow")
+    const id = p.icmpId
+    out[0] = p.src.w3
+    out[1] = p.dst.w3
+    out[2] = ((p.srcPort || id) << 16) | (p.dstPort || id)
+    out[3] = p.ipProtocol
+    return p.hash
   },
   read(words, at) {
     const key = new FlowKey()
@@ -58,11 +65,7 @@ export const oneWay: KeyType<FlowKey> = {
   text: flow.text,
   parse: flow.parse,
   inPlace: {
-    isReady(key) {
-      const p = key.unfilled
-      if (p === undefined) return false
-      return p.isStamped && p.isPlainV4
-    },
+    isReady: (key) => key.unfilled?.isPlainV4 === true,
     hash: (key) => key.unfilled!.hashWord,
     is(key, w, at) {
       const p = key.unfilled
@@ -76,7 +79,6 @@ export const oneWay: KeyType<FlowKey> = {
     },
   },
 }
-const scratch = new Uint32Array(flow.words)
 
 /**
  * An address and port as one number, below 2^48. Public ends have the address's place in the pool instead, so that they are

@@ -3,7 +3,6 @@ import { andThen } from '../../actors/index.ts'
 import { defineNF, drop, forward, type Verdict } from '../nf.ts'
 import {
   FINE,
-  type FlowKey,
   flowOf,
   Ip,
   isIcmpError,
@@ -21,6 +20,7 @@ import { isTranslated } from './keys.ts'
 import { type Ends, frameOf, placeOf, rewrite, rewriteError } from './rewrite.ts'
 import { changesState } from './session.ts'
 import { natActors, type Run } from './state.ts'
+import { natSteering } from './steering.ts'
 import { NOBODY, type Question, type Translated, tell, translate } from './translate.ts'
 import { type Cause, causes } from './way.ts'
 
@@ -51,6 +51,7 @@ export const nat = defineNF('nat', {
   state: natActors,
   onError: drop,
   setup: natConfig,
+  steering: natSteering,
   addresses: ({ pool }) => pool.map(Ip.v4),
   onPacket(p, state, config, output) {
     const run = { state, config, output }
@@ -60,19 +61,18 @@ export const nat = defineNF('nat', {
     if (p.isFragment) return onFragment(run, p)
     if (isIcmpError(p)) return onIcmpError(run, p)
     if (p.ipProtocol === PROTO_ICMP && !isIcmpQuery(p)) return dropped(run, 'protocol')
-    const flow = flowOf(p)
     const mustAsk = changesState(p.flags)
     if (mustAsk && !config.publics.has(p.dst.d)) {
-      return ask(run, p, flow, questionOf(p, NOBODY, (p.flags & TCP_SYN) !== 0))
+      return ask(run, p, questionOf(p, NOBODY, (p.flags & TCP_SYN) !== 0))
     }
-    const followed = state.ways.ifPresent(flow, (way) => {
+    const followed = state.ways.ifPresent(flowOf(p), (way) => {
       if (!way) return questionOf(p, NOBODY, true)
       if (mustAsk || p.clockUs >= way.untilUs) return questionOf(p, way.dst, false)
       if (way.opens) tellOpened(run, p, way)
       return sent(run, p, way)
     })
     return andThen(followed, (verdict) =>
-      typeof verdict === 'object' ? ask(run, p, flow, verdict) : verdict,
+      typeof verdict === 'object' ? ask(run, p, verdict) : verdict,
     )
   },
   async result({ tally }) {
@@ -107,24 +107,24 @@ function sent(run: Run, p: Packet, ends: Ends): Verdict {
 }
 
 /** Asks the host, and keeps its lease where there is one. */
-function ask(run: Run, p: Packet, flow: FlowKey, q: Question): MaybePromise<Verdict> {
+function ask(run: Run, p: Packet, q: Question): MaybePromise<Verdict> {
   return translate(run, q, (t) => {
     if (typeof t === 'string') return dropped(run, t)
     for (const each of t.told) run.output.event(lineOf(each))
     const verdict = sent(run, p, t.ends)
-    return andThen(keep(run, p, flow, t), () => verdict)
+    return andThen(keep(run, p, t), () => verdict)
   })
 }
 
-function keep(run: Run, p: Packet, flow: FlowKey, t: Translated): MaybePromise<void> {
+function keep(run: Run, p: Packet, t: Translated): MaybePromise<void> {
   const { ways } = run.state
   const isSyn = (p.flags & TCP_SYN) !== 0
   // What ends a connection is followed by little: a way that is there already serves for that.
   if (!isSyn && changesState(p.flags)) return
-  if (t.leaseUs > 0) return ways.with(flow, (way) => lay(way, t.ends, t.leaseUs, isSyn))
+  if (t.leaseUs > 0) return ways.with(flowOf(p), (way) => lay(way, t.ends, t.leaseUs, isSyn))
   if (!isSyn) return
   // A new connection between the ends of a closed one: the host is to hear of it until it is open.
-  return ways.ifPresent(flow, (way) => {
+  return ways.ifPresent(flowOf(p), (way) => {
     if (way) way.untilUs = Math.min(way.untilUs, p.clockUs)
   })
 }

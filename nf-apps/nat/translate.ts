@@ -1,5 +1,5 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
-import { FlowKey, Ip, PROTO_ICMP, PROTO_UDP, TCP_SYN } from '../packet/index.ts'
+import { flowHash, Ip, PROTO_ICMP, PROTO_UDP, TCP_SYN, V4_MAPPED } from '../packet/index.ts'
 import {
   type Asked,
   type AskedOut,
@@ -182,20 +182,20 @@ function nearby(run: Run, q: Question, index: number): readonly number[] {
   return ends
 }
 
-const back = new FlowKey()
+const backFrom = new Ip()
+const backTo = new Ip()
 
+/** What steers the answers of a remote end. */
 function wayBack(
   { config }: Run,
   { protocol, remote, remotePort }: Pick<Asked, 'protocol' | 'remote' | 'remotePort'>,
   end: number,
-): FlowKey {
+): number {
   const port = portOf(end)
-  back.src.set(0, 0, 0xffff, remote)
-  back.dst.set(0, 0, 0xffff, config.pool[addressOf(end)]!)
-  back.srcPort = protocol === PROTO_ICMP ? port : remotePort
-  back.dstPort = port
-  back.protocol = protocol
-  return back
+  backFrom.set(0, 0, V4_MAPPED, remote)
+  backTo.set(0, 0, V4_MAPPED, config.pool[addressOf(end)]!)
+  const fromPort = protocol === PROTO_ICMP ? port : remotePort
+  return flowHash(backFrom, backTo, fromPort, port, protocol)
 }
 
 /** Gets ports for the host, and its answer with them. The rare way: once a block. */

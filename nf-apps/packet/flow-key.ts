@@ -1,4 +1,4 @@
-import { hashWords } from '../../placement/index.ts'
+import { hashWords, SLOT_BITS } from '../../placement/index.ts'
 import { Ip } from './ip.ts'
 import { ETHER_ARP, NET_ARP, NET_IPV4, NET_IPV6, NET_NONE, PROTO_FRAGMENT } from './numbers.ts'
 import type { Packet } from './packet.ts'
@@ -206,8 +206,8 @@ function below(x: number, y: number): boolean {
 }
 
 /**
- * Steering hash: decides the slot, and with it the instance, that gets a packet. It is the hash of
- * the packet's symmetric flow, without exception, so that
+ * Steering hash: decides the slot, and with it the instance, that gets a packet. Unless an NF has one of its own, it is
+ * the hash of the packet's symmetric flow, without exception, so that
  *
  * - both directions of a flow, and all fragments of a datagram, reach one instance in order;
  * - an actor keyed by flow can be placed where its packets arrive (the key types `flow`,
@@ -228,6 +228,13 @@ export function steeringHash(p: Packet): number {
   const { src, dst, srcPort, dstPort, protocol } = fill(scratchKey, p)
   return flowHash(src, dst, srcPort, dstPort, protocol)
 }
+
+/** The part of a hash below its slot. */
+const BELOW_SLOT = 2 ** (32 - SLOT_BITS) - 1
+
+/** A hash of its own in the slot of another: so packets of many flows reach one instance, and are many flows still. */
+export const besides = (other: number, own: number): number =>
+  ((other & ~BELOW_SLOT) | (own & BELOW_SLOT)) >>> 0
 
 /** The hash of a flow, the same for both directions. */
 export function flowHash(

@@ -34,7 +34,7 @@ export class Packet {
   index = 0
   /** `hash`, signed: for the same reason as an address's words. */
   hashWord = 0
-  /** Whether `hash` is what `steeringHash` says of this very packet: it came from steering, and is unchanged. */
+  /** Whether `hash` is what `steeringHash` says of this very packet: it came from steering by flows, and is unchanged. */
   isStamped = false
 
   /** First cause of those in `malformedNames`; 0 is fine. */

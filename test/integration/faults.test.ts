@@ -20,6 +20,7 @@ import {
 } from '../../cli/index.ts'
 import { countPackets, openCapture } from '../../loadgen/index.ts'
 import { prads } from '../../nf-apps/index.ts'
+import { steeringHash } from '../../nf-apps/packet/index.ts'
 import { SLOT_BITS } from '../../placement/index.ts'
 import { Wire } from '../kit/soak/index.ts'
 import { newFile, Running, run, sample, until } from './rehome.ts'
@@ -114,6 +115,7 @@ function late(bus: Bus, ms: number, held: () => boolean): Bus {
 async function feedSample(source: Source, scaleTo: () => void): Promise<void> {
   const reader = openCapture(sample)
   await feed(source, {
+    hashOf: steeringHash,
     reader,
     total: countPackets(sample),
     scale: [3, 4],

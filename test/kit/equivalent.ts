@@ -1,6 +1,6 @@
 import fc from 'fast-check'
-import type { NF, OptionValues, StateMap } from '../../nf-apps/index.ts'
-import { LINK_ETHERNET, Packet, steeringHash } from '../../nf-apps/packet/index.ts'
+import { type NF, type OptionValues, type StateMap, steeringOf } from '../../nf-apps/index.ts'
+import { LINK_ETHERNET, Packet } from '../../nf-apps/packet/index.ts'
 import { nfRealms } from './realm/realm.ts'
 import { type Failing, shrink } from './shrink.ts'
 import { simCluster } from './sim/cluster.ts'
@@ -120,6 +120,7 @@ async function onOne(
   o: EquivalentOptions,
 ): Promise<string[]> {
   const solo = new Solo(nf, o.options)
+  const hashOf = steeringOf(nf, solo.env)
   let index = 0
   for (const step of steps) {
     if (step.do !== 'packet') continue
@@ -127,7 +128,7 @@ async function onOne(
     const us = index * STEP_US
     const { length } = bytes
     const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, us, us, index++, 0)
-    packet.hash = steeringHash(packet)
+    packet.hash = hashOf(packet)
     await solo.packet(packet)
   }
   return solo.result()

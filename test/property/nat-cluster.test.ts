@@ -165,10 +165,13 @@ class NatCluster {
   }
 }
 
+/** Enough for each of six instances to have some. */
+const HOSTS = 40
+
 /** New flows of all kinds from many hosts, no two with the same ends, and their answers. */
 function openFlows(run: NatCluster, count: number, from: number): void {
   for (let i = from; i < from + count; i++) {
-    const host = `10.0.0.${1 + (i % 9)}`
+    const host = `10.0.0.${1 + (i % HOSTS)}`
     const [inner, outer] = [`${host}:${2000 + i}`, `198.51.100.${1 + (i % 50)}:80`]
     const kind = i % 3
     if (kind === 0) run.send(udp(inner, outer))
@@ -240,6 +243,29 @@ describe('a NAT that scales', () => {
           expect(checkNat(run.ins, run.outs, rules), what).toEqual([])
         })
       }
+    }
+  })
+
+  it('asks nothing elsewhere for what inside hosts send, once they have ports', async () => {
+    for (const instances of [2, 3, 5]) {
+      await inMacrotask(() => {
+        const run = new NatCluster(instances, { 'any-port': true }, false, false)
+        run.scaleTo(instances)
+        const connect = (i: number) => {
+          const [inner, outer] = [`10.0.0.${1 + (i % HOSTS)}:${2000 + i}`, '198.51.100.1:80']
+          for (const flags of [TCP_SYN, TCP_ACK, TCP_FIN | TCP_ACK]) {
+            run.send(tcp(inner, outer, flags))
+            run.settle()
+          }
+        }
+        for (let i = 0; i < HOSTS; i++) connect(i)
+        const before = run.cluster.messages().CALL
+        for (let i = HOSTS; i < 5 * HOSTS; i++) connect(i)
+        // Out and back: an answer reaches the instance of the way out, and its host is there.
+        expect(run.outs.length).toBeGreaterThanOrEqual(5 * HOSTS * 5)
+        expect(run.cluster.messages().CALL, `${instances} instances`).toBe(before)
+        expect(checkNat(run.ins, run.outs, rules)).toEqual([])
+      })
     }
   })
 

@@ -4,7 +4,6 @@ import type { Verdict } from '../../nf-apps/index.ts'
 import { nat } from '../../nf-apps/nat/index.ts'
 import {
   build,
-  type FlowKey,
   Ip,
   type Packet,
   Subnet,
@@ -16,7 +15,7 @@ import {
 } from '../../nf-apps/packet/index.ts'
 import { nat as natKit } from '../kit/index.ts'
 
-const { answerOf, Bench, checkNat, packetOf, ping, tcp, udp, wrongChecksum } = natKit
+const { answerOf, Bench, checkNat, packetOf, ping, srcOf, tcp, udp, wrongChecksum } = natKit
 
 const inside = new Subnet(Ip.parse('10.0.0.0'), 8)
 const pool = new Subnet(Ip.parse('192.0.2.0'), 30)
@@ -123,7 +122,7 @@ describe('nat', () => {
             return nat.onPacket(p, state, bench.solo.env, {
               emit,
               event() {},
-              steersAlike: ({ dstPort }) => dstPort % 3 === 0,
+              steersAlike: (hash) => hash % 3 === 0,
             })
           })
           await s.waitFor(Promise.all(verdicts))
@@ -139,11 +138,11 @@ describe('nat', () => {
     const bench = new Bench({ 'any-port': true, ports: '512-65535' })
     const { state, env } = bench.solo
     const emitted: Packet[] = []
-    const isAlike = (port: number, remotePort: number) => (port + remotePort) % 5 === 0
+    const isAlike = (hash: number) => hash % 5 === 0
     const output = {
       emit: (bytes: Uint8Array) => void emitted.push(packetOf(bytes.slice(), bench.us, 0)),
       event() {},
-      steersAlike: ({ srcPort, dstPort }: FlowKey) => isAlike(dstPort, srcPort),
+      steersAlike: isAlike,
     }
     const FLOWS = 300
     let alike = 0
@@ -162,7 +161,8 @@ describe('nat', () => {
       expect(chosen < 1024, String(i)).toBe(port < 1024)
       if (chosen < 1024) continue
       high++
-      if (isAlike(chosen, i)) alike++
+      const back = packetOf(udp(`198.51.100.1:${i}`, srcOf(emitted[i]) ?? ''), bench.us, 0)
+      if (isAlike(back.hash)) alike++
     }
     expect(alike).toBeGreaterThanOrEqual(0.99 * high)
   })

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import {
+  andThen,
+  besides,
   defineNF,
   f64,
   forward,
+  ip,
   multiWriter,
   singleWriter,
+  steeringHash,
   symmetricFlow,
   symmetricFlowOf,
   u32,
@@ -23,6 +27,27 @@ describe('an NF on instances that come and go ends as on one', () => {
 })
 
 const Count = singleWriter('count', { packets: u32 })
+
+/** What one source sends meets in one place, and is many flows; a flow's two directions are steered apart. */
+const bySource = defineNF('by-source', {
+  state: { sources: Count.keyedBy(ip), flows: Count.keyedBy(symmetricFlow) },
+  steering: (p) => besides(ip.write(p.src, new Uint32Array(ip.words)), steeringHash(p)),
+  onPacket(p, { sources, flows }) {
+    const count = (s: { packets: number }) => {
+      s.packets++
+      return forward
+    }
+    return andThen(sources.with(p.src, count), () => flows.with(symmetricFlowOf(p), count))
+  },
+  async result({ sources, flows }) {
+    const each = [...(await sources.all()), ...(await flows.all())]
+    return each.map(({ key, state }) => `${JSON.stringify(key)} ${state.packets}`).sort()
+  },
+})
+
+it('an NF that steers by a hash of its own ends as on one instance', async () => {
+  await expectEquivalent(bySource, { runs: 25 })
+})
 
 /** Each instance has a total of its own. */
 const stateOutside = () => {

@@ -11,8 +11,9 @@ import {
   type OptionValues,
   prads,
   type StateMap,
+  steeringOf,
 } from '../../../nf-apps/index.ts'
-import { FINE, NET_IPV4, NET_NONE, Packet, steeringHash } from '../../../nf-apps/packet/index.ts'
+import { FINE, NET_IPV4, NET_NONE, Packet } from '../../../nf-apps/packet/index.ts'
 import { firstView } from '../../../placement/index.ts'
 import { SimClock } from '../sim/clock.ts'
 import { PacketMutator, type Seed } from './corpus.ts'
@@ -32,6 +33,7 @@ class Direct implements Block {
   private readonly instance: Instance
   private readonly nf: NF<StateMap, unknown>
   private readonly env: unknown
+  private readonly hashOf: (packet: Packet) => number
   private readonly handles: Handles<StateMap>
   private packet = new Packet()
   private index = 0
@@ -43,6 +45,7 @@ class Direct implements Block {
   constructor(nf: NF<StateMap, unknown>, env: unknown, random: Random) {
     this.nf = nf
     this.env = env
+    this.hashOf = steeringOf(nf, env)
     this.mutator = new PacketMutator(random)
     const fail = (error: unknown) => {
       this.failure ??= error
@@ -72,7 +75,7 @@ class Direct implements Block {
     const clockUs = Math.max(this.time.us, timeUs)
     this.time.us = clockUs
     p.load(bytes, 0, end, linkType, wireLength, timeUs, clockUs, this.index++, 0)
-    p.hash = steeringHash(p)
+    p.hash = this.hashOf(p)
     const passed = this.isPast(p)
     const verdict = this.nf.onPacket(p, this.handles, this.env, this.output)
     if (verdict instanceof Promise) this.keep(verdict)

@@ -2,8 +2,8 @@ import type { StateModel } from '../../../actors/index.ts'
 import { allKinds, type Bus, MemoryHub, RehomeError } from '../../../bus/index.ts'
 import { type Entered, enter, Instance, Source } from '../../../cli/index.ts'
 import { Random } from '../../../loadgen/index.ts'
-import type { NF, OptionValues, StateMap } from '../../../nf-apps/index.ts'
-import { LINK_ETHERNET, Packet, steeringHash } from '../../../nf-apps/packet/index.ts'
+import { type NF, type OptionValues, type StateMap, steeringOf } from '../../../nf-apps/index.ts'
+import { LINK_ETHERNET, Packet } from '../../../nf-apps/packet/index.ts'
 import { SimClock } from './clock.ts'
 import { insideOf, part, replace } from './inside.ts'
 import { runMicrotasks } from './microtasks.ts'
@@ -240,6 +240,7 @@ export class SimCluster {
   enterSource(batchPacketsMax = 2, flipsPerStep = 2, flipEveryMs = 2): void {
     const options = { wallMs: () => this.clock.now(), flipsPerStep, flipEveryMs, batchPacketsMax }
     const nf = this.o.nf()
+    const hashOf = steeringOf(nf, nf.setup(this.o.options ?? {}))
     const count = this.feeds.length
     const id = count === 0 ? 'source' : `source${count}`
     enter({
@@ -247,7 +248,7 @@ export class SimCluster {
       role: 'steerer',
       make: (ports) => this.seenBy(new Source(nf, ports, this.space(nf), options), id),
     }).then(
-      ({ body }) => this.feeds.push(new Feed(body)),
+      ({ body }) => this.feeds.push(new Feed(body, hashOf)),
       (error) => this.fail(error),
     )
     this.until(() => this.feeds.length > count, 'the source joins')
@@ -296,12 +297,7 @@ export class SimCluster {
   // ---- packets ----
 
   /** Hands a packet to one of the sources: always the same for a flow whose order is to hold. */
-  send(
-    bytes: Uint8Array,
-    timeUs = this.clock.now() * 1000,
-    source = 0,
-    hash = hashOf(bytes),
-  ): void {
+  send(bytes: Uint8Array, timeUs = this.clock.now() * 1000, source = 0, hash?: number): void {
     this.feeds[source % this.feeds.length]!.send(bytes, timeUs, hash)
   }
 
@@ -329,24 +325,25 @@ export class SimCluster {
   }
 }
 
-/** What steers a packet: the hash of its flow. */
-export function hashOf(bytes: Uint8Array): number {
+export function packetOf(bytes: Uint8Array): Packet {
   const { length } = bytes
-  const packet = new Packet().load(bytes, 0, length, LINK_ETHERNET, length, 0, 0, 0, 0)
-  return steeringHash(packet)
+  return new Packet().load(bytes, 0, length, LINK_ETHERNET, length, 0, 0, 0, 0)
 }
 
 /** A source with the packets that it has no room for yet. */
 class Feed {
   readonly source: Source
+  private readonly hashOf: (packet: Packet) => number
   private readonly outbox: { bytes: Uint8Array; hash: number; timeUs: number }[] = []
 
-  constructor(source: Source) {
+  constructor(source: Source, hashOf: (packet: Packet) => number) {
     this.source = source
+    this.hashOf = hashOf
     source.onRoom = () => this.offer()
   }
 
-  send(bytes: Uint8Array, timeUs: number, hash: number): void {
+  send(bytes: Uint8Array, timeUs: number, given: number | undefined): void {
+    const hash = given ?? this.hashOf(packetOf(bytes))
     this.outbox.push({ bytes, hash, timeUs })
     this.offer()
   }

@@ -1,5 +1,5 @@
-import { build, type Packet } from '../../../nf-apps/packet/index.ts'
-import { hashOf } from './cluster.ts'
+import { build, type Packet, steeringHash } from '../../../nf-apps/packet/index.ts'
+import { packetOf } from './cluster.ts'
 
 /** What a packet of a walk says: its flow, its place in it, its operation's id, and how its handler is to go about it. */
 export interface WalkPacket {
@@ -30,7 +30,7 @@ function frameOf(flow: number): Frame {
   const bytes = build.ethernet({}, build.ipv4({ src: '10.0.0.1', dst: `10.0.0.${flow + 2}` }, udp))
   // No UDP checksum (RFC 768): it would be another for each payload.
   bytes.fill(0, bytes.length - BYTES - 2, bytes.length - BYTES)
-  const frame = { bytes, hash: hashOf(bytes) }
+  const frame = { bytes, hash: steeringHash(packetOf(bytes)) }
   frames.set(flow, frame)
   return frame
 }
