@@ -5,10 +5,11 @@ import type { Definition, Writers } from './define.ts'
 import { ACTIVATION, type Page } from './layout.ts'
 import type { Reads } from './reads.ts'
 import type { Row, RowIndex } from './row-index.ts'
-import type { AnyState, PacketTime, RuntimeMethod, RuntimeType, Waiter } from './runtime-type.ts'
+import type { AnyState, PacketTime, RuntimeMethod, RuntimeType } from './runtime-type.ts'
 import { straight } from './straight.ts'
 import { Turns } from './turns.ts'
 import type { Updates } from './updates.ts'
+import type { Waiter } from './waiters.ts'
 
 export interface Parts {
   readonly core: Core

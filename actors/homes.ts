@@ -3,9 +3,10 @@ import { HELD } from '../placement/index.ts'
 import type { Core } from './core.ts'
 import type { Directory } from './directory.ts'
 import { ACTIVATION, AFFAIR, ENTRY, HASH, HOME } from './layout.ts'
-import type { Affair, Held, RuntimeType, Transfer, Waiter } from './runtime-type.ts'
+import type { Affair, Held, RuntimeType, Transfer } from './runtime-type.ts'
 import type { Row } from './table.ts'
 import { removal, Turns } from './turns.ts'
+import { type Waiter, Waiters } from './waiters.ts'
 
 /**
  * Where actors are, and how they move.
@@ -77,7 +78,7 @@ export class Homes {
     w.u32(core.crash)
     w.u32(core.self)
     w.u32(affair.acquire)
-    w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
+    w.u8(affair.waiting.allMustExist ? 1 : 0)
     core.endPart(w)
   }
 
@@ -85,8 +86,9 @@ export class Homes {
   run(type: RuntimeType, row: Row, affair: Affair): void {
     // Whatever ends or leaves now would be a message that no FENCE covers.
     if (affair.transfer && this.core.frozen) return
-    while (!affair.busy && affair.queue.length > 0) {
-      const waiter = affair.queue.shift()!
+    while (!affair.busy) {
+      const waiter = affair.queue.shift()
+      if (!waiter) break
       if (!waiter.over) this.runWaiter(type, row, affair, waiter)
       if (type.table.get(row, ACTIVATION) === 0) return // the turn removed it
     }
@@ -158,8 +160,8 @@ export class Homes {
   /** Turns left over after a removal or a move go ahead of later ones (rule 10); reads look again. */
   private afterLife(type: RuntimeType, row: Row, affair: Affair): void {
     affair.released = 0
-    if (affair.queue.length > 0) affair.waiting.unshift(...affair.queue.splice(0))
-    if (affair.waiting.length > 0 && affair.acquire === 0)
+    affair.waiting.prepend(affair.queue)
+    if (!affair.waiting.isEmpty && affair.acquire === 0)
       this.acquire(type, row, affair, this.core.clock.now())
     if (affair.deferred.length > 0) this.runDeferred(type, row, affair)
   }
@@ -295,11 +297,7 @@ export class Homes {
       this.directory.fetched()
     } else if (affair.acquire === request) affair.acquire = 0
     affair.unmade = fresh
-    if (affair.queue.length === 0) {
-      const empty = affair.queue // no copies: at a burst of moves this is what most of the garbage is
-      affair.queue = affair.waiting
-      affair.waiting = empty
-    } else affair.queue.push(...affair.waiting.splice(0))
+    affair.queue.append(affair.waiting)
     if (affair.held) affair.transfer = this.takeHeld(affair, number)
     this.run(type, row, affair)
   }
@@ -322,8 +320,9 @@ export class Homes {
     const affair = row >= 0 ? type.affairOf(row) : undefined
     if (!affair || affair.acquire !== request) return
     affair.acquire = 0
-    const waiting = affair.waiting.splice(0)
-    for (const waiter of waiting) {
+    const asked = new Waiters()
+    asked.append(affair.waiting)
+    for (let waiter = asked.shift(); waiter; waiter = asked.shift()) {
       if (waiter.over) continue
       if (!waiter.mustExist || waiter.since > affair.askedAt) affair.waiting.push(waiter)
       else if (waiter.turn === removal) waiter.settle(false)
@@ -335,7 +334,7 @@ export class Homes {
         }
       }
     }
-    if (affair.waiting.length > 0) this.acquire(type, row, affair, this.core.clock.now())
+    if (!affair.waiting.isEmpty) this.acquire(type, row, affair, this.core.clock.now())
     else this.runDeferred(type, row, affair)
     this.core.tidy(type, row)
   }

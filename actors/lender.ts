@@ -4,6 +4,7 @@ import type { Homes } from './homes.ts'
 import { EXISTING, GIVEN_UP, LENT, LENT_FRESH, NOTHING, REMOVAL, REMOVED } from './loans.ts'
 import type { PacketTime, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
+import { Waiter } from './waiters.ts'
 
 /**
  * The store's side of `remote-only`: it is the home of all actors, and lends a single-writer one's state to one turn at a time. To
@@ -54,9 +55,9 @@ export class Lender {
       this.homes.turns.over(type, row, turn, mustExist, false, { us })
       return
     }
-    const since = this.core.clock.now()
-    const fail = () => this.say(by, id, GIVEN_UP)
-    this.homes.want(type, row, { turn, mustExist, us, since, settle: () => {}, fail, over: false })
+    const waiter = new Waiter(turn, mustExist, us, this.core.clock.now())
+    waiter.fail = () => this.say(by, id, GIVEN_UP)
+    this.homes.want(type, row, waiter)
   }
 
   private lend(type: RuntimeType, row: Row, by: MemberNo, id: number, fresh: boolean): void {
@@ -90,7 +91,7 @@ export class Lender {
 
   private remove(type: RuntimeType, by: MemberNo, id: number, time: PacketTime): void {
     const removed = this.homes.turns.remove(type, type.key.read(type.words, 0), time)
-    const answer = (was: boolean) => this.say(by, id, was ? REMOVED : NOTHING)
+    const answer = (was: unknown) => this.say(by, id, was === true ? REMOVED : NOTHING)
     if (removed instanceof Promise) removed.then(answer, () => this.say(by, id, GIVEN_UP))
     else answer(removed)
   }

@@ -1,10 +1,11 @@
 import { type ByteReader, Kind, RehomeError } from '../bus/index.ts'
 import type { Core } from './core.ts'
 import type { Cursor } from './layout.ts'
-import type { AnyState, PacketTime, RuntimeType, Waiter } from './runtime-type.ts'
+import type { AnyState, PacketTime, RuntimeType } from './runtime-type.ts'
 import type { MaybePromise } from './stub.ts'
 import { ActorTable } from './table.ts'
 import { nested } from './turns.ts'
+import type { Waiter } from './waiters.ts'
 
 /** What a TAKE is after. */
 const ANY = 0

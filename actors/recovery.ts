@@ -367,7 +367,7 @@ interface Void {
 
 function writeMoves(w: ByteWriter, affair: Affair, activation: number, asks: boolean): void {
   w.u32(asks ? affair.acquire : 0)
-  w.u8(affair.waiting.every((waiter) => waiter.mustExist) ? 1 : 0)
+  w.u8(affair.waiting.allMustExist ? 1 : 0)
   w.u32(affair.due)
   const orders = [...(affair.held ?? [])]
   if (affair.transfer) orders.push({ ...affair.transfer, from: activation })

@@ -6,6 +6,7 @@ import type { Fields } from './fields.ts'
 import type { KeyType } from './keys.ts'
 import { AFFAIR, type Cursor, layoutOf } from './layout.ts'
 import { ActorTable, type Row } from './table.ts'
+import { Waiters } from './waiters.ts'
 
 export type AnyState = Record<string, unknown>
 
@@ -25,18 +26,6 @@ export interface RuntimeMethod {
  */
 export interface PacketTime {
   readonly us: number
-}
-
-/** A turn that waits: for its actor to come, or for the turn before it to end. */
-export interface Waiter extends PacketTime {
-  /** Gets undefined only if `mustExist` and there is no such actor. */
-  readonly turn: (state: AnyState | undefined, created: boolean) => unknown
-  readonly mustExist: boolean
-  readonly since: number
-  settle: (value: unknown) => void
-  fail: (error: unknown) => void
-  /** Answered already (timed out): its turn does not run. */
-  over: boolean
 }
 
 /** An order from the slot owner: send what is here to `to`, as move `number`. */
@@ -83,9 +72,9 @@ export interface Affair {
   /** -1: settled, and kept to be used again. */
   row: Row
   /** Turns of the activation here, behind one that is suspended. */
-  queue: Waiter[]
+  readonly queue: Waiters
   /** Turns for which the actor must come first. */
-  waiting: Waiter[]
+  readonly waiting: Waiters
   /**
    * Calls and batches accepted as its slot owner that wait for its state, and reads. They get the record, or
    * -1 if the actor is not here any more.
@@ -206,8 +195,8 @@ export class RuntimeType {
     }
     const affair: Affair = {
       row,
-      queue: [],
-      waiting: [],
+      queue: new Waiters(),
+      waiting: new Waiters(),
       deferred: [],
       acquire: 0,
       askedCrash: 0,
@@ -239,8 +228,8 @@ export class RuntimeType {
       a.due ||
       a.released ||
       a.unmade ||
-      a.queue.length ||
-      a.waiting.length ||
+      !a.queue.isEmpty ||
+      !a.waiting.isEmpty ||
       a.deferred.length
     if (open) return
     a.row = -1 // all else in it is as it was when it was made

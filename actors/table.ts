@@ -212,7 +212,8 @@ export class ActorTable {
     const start = (row & this.pageMask) * this.layout.stride * 8
     const { numbersAt, numbersEnd } = this.layout
     w.ensure(numbersEnd - numbersAt)
-    for (let i = start + numbersAt; i < start + numbersEnd; i++) w.bytes[w.pos++] = page.u8[i]!
+    copy(page.u8, start + numbersAt, w.bytes, w.pos, numbersEnd - numbersAt)
+    w.pos += numbersEnd - numbersAt
     if (this.plainCount === 0) return
     const at = (row & this.pageMask) * this.plainCount
     for (let j = 0; j < this.plainCount; j++) writeValue(w, page.plain[at + j])
@@ -222,11 +223,11 @@ export class ActorTable {
     const page = this.pages[row >>> this.pageBits]!
     const start = (row & this.pageMask) * this.layout.stride * 8
     const { numbersAt, numbersEnd } = this.layout
-    const bytes = r.raw(numbersEnd - numbersAt)
-    for (let i = 0; i < bytes.length; i++) page.u8[start + numbersAt + i] = bytes[i]!
+    const at = r.skip(numbersEnd - numbersAt)
+    copy(r.bytes, at, page.u8, start + numbersAt, numbersEnd - numbersAt)
     if (this.plainCount === 0) return
-    const at = (row & this.pageMask) * this.plainCount
-    for (let j = 0; j < this.plainCount; j++) page.plain[at + j] = readValue(r)
+    const plainAt = (row & this.pageMask) * this.plainCount
+    for (let j = 0; j < this.plainCount; j++) page.plain[plainAt + j] = readValue(r)
   }
 
   /** Rows in use of one slot. */
@@ -252,4 +253,9 @@ export class ActorTable {
     const record = this.layout.stride * 8 + ASIDE_WORDS * 4
     return this.pages.length * record * (1 << this.pageBits) + this.index.bytes
   }
+}
+
+/** Of some bytes, where `set` of a part would cost an object and a call. */
+function copy(from: Uint8Array, at: number, to: Uint8Array, toAt: number, count: number): void {
+  for (let i = 0; i < count; i++) to[toAt + i] = from[at + i]!
 }

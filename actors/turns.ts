@@ -1,8 +1,8 @@
 import { RehomeError } from '../bus/index.ts'
 import type { Core } from './core.ts'
-import type { Affair, AnyState, PacketTime, RuntimeType, Waiter } from './runtime-type.ts'
-import type { MaybePromise } from './stub.ts'
+import type { Affair, AnyState, PacketTime, RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
+import { Waiter } from './waiters.ts'
 
 /** What turns need of how actors move (homes.ts). */
 interface Moves {
@@ -53,11 +53,13 @@ export class Turns {
       return this.over(type, this.moves.make(type, hash), turn, false, true, time)
     }
     const row = found >= 0 ? found : type.table.insert(hash, type.words)
-    return new Promise((settle, fail) => {
-      const since = this.core.clock.now()
-      const { us } = time
-      this.moves.want(type, row, { turn, mustExist, us, since, settle, fail, over: false })
-    })
+    return this.whenHere(type, row, new Waiter(turn, mustExist, time.us, this.core.clock.now()))
+  }
+
+  private whenHere(type: RuntimeType, row: Row, waiter: Waiter): Promise<unknown> {
+    const promise = waiter.promise()
+    this.moves.want(type, row, waiter)
+    return promise
   }
 
   /** A turn that wanted an existing actor, and there is none. */
@@ -131,7 +133,7 @@ export class Turns {
   }
 
   /** Ends a single-writer actor, in a turn of its own. */
-  remove(type: RuntimeType, key: unknown, time: PacketTime): MaybePromise<boolean> {
+  remove(type: RuntimeType, key: unknown, time: PacketTime): unknown {
     const { core } = this
     if (core.inTurn) throw nested(type)
     const hash = core.address(type, key)
@@ -141,19 +143,7 @@ export class Turns {
     if (type.table.isStill(at)) {
       return this.end(type, at, time)
     }
-    return new Promise((resolve, fail) => {
-      const settle = (value: unknown) => resolve(value === true)
-      const since = core.clock.now()
-      this.moves.want(type, at, {
-        turn: removal,
-        mustExist: true,
-        us: time.us,
-        since,
-        settle,
-        fail,
-        over: false,
-      })
-    })
+    return this.whenHere(type, at, new Waiter(removal, true, time.us, core.clock.now()))
   }
 
   /** Removes the activation here; false if its time was over already, so that it does not matter who has looked since. */
