@@ -75,6 +75,8 @@ export interface NF<S extends StateMap = StateMap, E = unknown> {
   setup(options: OptionValues): E
   // Methods, not properties: an NF of any state and environment is an NF to those who only run it.
   onPacket(packet: Packet, state: Handles<S>, env: E, output: Output): MaybePromise<Verdict>
+  /** See `NFDefinition`. */
+  readonly rehearses: boolean
   /** Where it is there: see `NFDefinition`. */
   steering?(packet: Packet, env: E): number
   /** Addresses that are the NF's own when it stands between two interfaces; undefined: it only watches packets. */
@@ -100,6 +102,12 @@ export interface NFDefinition<S extends StateMap, E> {
   readonly onError?: Verdict
   /** Runs once at each instance before its first packet; what it answers is handed to all the others as `env`. */
   readonly setup?: (options: OptionValues) => E
+  /**
+   * All that its handler does, it does with its actors, `env` and `output`. Then each instance runs it over a second or two of
+   * made-up packets before it joins, with actors and an `env` (one more `setup`) that are thrown away, so that its first real packets
+   * do not wait for the engine to compile it. False if left out: nothing of it runs before its first packet.
+   */
+  readonly rehearses?: boolean
   /**
    * What the NF does with a packet. A promise suspends this packet, and those of its flow behind it; others go on. What it
    * throws is counted and told, and the verdict is `onError`.
@@ -139,6 +147,7 @@ export function defineNF<S extends StateMap, E = undefined>(
     state: definition.state,
     onError: definition.onError ?? forward,
     setup: definition.setup ?? (() => undefined as E),
+    rehearses: definition.rehearses ?? false,
     onPacket: definition.onPacket,
     ...(definition.steering && { steering: definition.steering }),
     addresses: definition.addresses ?? (() => undefined),

@@ -61,6 +61,7 @@ export const ids = defineNF('ids', {
   },
   state: idsActors,
   setup: (options) => new Environment(options),
+  rehearses: true,
 
   onPacket(p, state, env) {
     env.announce(state.configuration)

@@ -51,6 +51,7 @@ export const nat = defineNF('nat', {
   state: natActors,
   onError: drop,
   setup: natConfig,
+  rehearses: true,
   steering: natSteering,
   addresses: ({ pool }) => pool.map(Ip.v4),
   onPacket(p, state, config, output) {

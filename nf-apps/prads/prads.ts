@@ -47,6 +47,7 @@ export const prads = defineNF('prads', {
   options,
   state: pradsActors,
   setup: (options) => new Environment(options),
+  rehearses: true,
 
   onPacket(packet, state, env) {
     const p = lanes.mended(packet)
