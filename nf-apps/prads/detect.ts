@@ -22,6 +22,7 @@ import {
   SYNACK,
   UDP,
 } from './fingerprint.ts'
+import type { Host } from './host-key.ts'
 import { knownPort } from './known-ports.ts'
 import type { ServiceSignatures } from './service-signatures.ts'
 import type { Signatures } from './signatures.ts'
@@ -39,6 +40,7 @@ import {
   STACK_KNOWN,
 } from './state.ts'
 import * as look from './switches.ts'
+import type { Told } from './told.ts'
 
 export type FlowState = State<(typeof Flow)['fields']>
 
@@ -65,6 +67,7 @@ const DNS = 53
 /** One packet's examination: who sent it, as what, and what it gives away. */
 export class Examination {
   private readonly signatures: Signatures
+  private readonly told: Told
   private readonly print: Fingerprint = {
     window: 0,
     ttl: 0,
@@ -78,6 +81,7 @@ export class Examination {
   }
   private p!: Packet
   private flow!: FlowState
+  private host!: Host
   /** Where the transport header begins, as real prads finds it. */
   private at = 0
   private srcPort = 0
@@ -86,14 +90,25 @@ export class Examination {
   private role = 0
   private found: Evidence[] | undefined
 
-  constructor(signatures: Signatures) {
+  constructor(signatures: Signatures, told: Told) {
     this.signatures = signatures
+    this.told = told
   }
 
-  /** Looks for what the flow's switches ask, and notes in the flow what is settled. */
-  examine(p: Packet, flow: FlowState, side: number, role: number): Evidence[] | undefined {
+  /**
+   * Looks for what the flow's switches ask, and notes in the flow what is settled. `host` is the sender; what it finds
+   * is to be told it.
+   */
+  examine(
+    p: Packet,
+    flow: FlowState,
+    side: number,
+    role: number,
+    host: Host,
+  ): Evidence[] | undefined {
     this.p = p
     this.flow = flow
+    this.host = host
     this.side = side
     this.role = role
     this.found = undefined
@@ -245,10 +260,12 @@ export class Examination {
     if (!readFingerprint(p, this.at, kind, print)) return
     const match = this.signatures.os[kind]!.match(print)
     if (kind === ACK && !this.isNewAck(match)) return
+    const seconds = secondsOf(p)
+    if (!this.told.isNewStack(this.host, kind, match, p.index, seconds)) return
     this.add({
       what: 'stack',
       index: p.index,
-      seconds: secondsOf(p),
+      seconds,
       vlan: tagOf(p),
       kind,
       port: this.srcPort,

@@ -6,6 +6,7 @@ import type { Host } from './host-key.ts'
 import { type ReportKind, reportKind } from './report.ts'
 import { loadSignatures, type Signatures } from './signatures.ts'
 import { parseSwitches } from './switches.ts'
+import { Told } from './told.ts'
 
 /** What may be said of it on the command line. */
 export const options = {
@@ -37,11 +38,12 @@ export const options = {
   'by-vlan': { type: 'boolean', help: 'one address in two VLANs is two hosts' },
 } as const satisfies Readonly<Record<string, NFOption>>
 
-/** What an instance has besides its actors; none of it changes with the packets. */
+/** What an instance has besides its actors; no result depends on what changes of it with the packets. */
 export class Environment {
   readonly signatures: Signatures
   readonly switches: number
   readonly report: ReportKind
+  readonly told = new Told()
   readonly examination: Examination
   /** Seconds of silence after which a connection is forgotten; 0: never. */
   readonly forget: number
@@ -55,7 +57,7 @@ export class Environment {
     this.signatures = loadSignatures(text('signatures'))
     this.switches = parseSwitches(text('switches') ?? 'M')
     this.report = reportKind(text('report') ?? 'assets')
-    this.examination = new Examination(this.signatures)
+    this.examination = new Examination(this.signatures, this.told)
     this.forget = wholeNumber('forget', text('forget') ?? '0')
     this.nets = (text('nets') ?? '').split(',').filter(Boolean).map(subnet.parse)
     this.byVlan = options['by-vlan'] === true

@@ -1,9 +1,10 @@
 import { andThen, type MaybePromise } from '../../actors/index.ts'
 import { defineNF, forward, notUsed, type Verdict } from '../nf.ts'
-import { type Ip, NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
+import { NET_IPV4, type Packet, symmetricFlowOf } from '../packet/index.ts'
 import { type FlowState, secondsOf, tagOf } from './detect.ts'
 import { Environment, options } from './environment.ts'
 import { begin, count } from './flow-count.ts'
+import type { Host } from './host-key.ts'
 import * as lanes from './lanes.ts'
 import { reports } from './report.ts'
 import {
@@ -34,12 +35,12 @@ import { LOOK_ARP } from './switches.ts'
  *
  * One packet: 10.0.0.7:40112 > 93.184.216.34:80, SYN, index 41. Its flow is new, made here; the turn reads the
  * switches once, notes 10.0.0.7's side as the client's. The SYN's print is S10:64:1:60:M1460,S,T,N,W7:.; the first
- * signature of its bucket that fits says Linux. The flow has not told of 10.0.0.7 in this second, so in any case one
- * note goes to the asset 10.0.0.7, here or elsewhere: seen, and the stack, at index 41. It already knows a SYN
- * with this signature from index 12: nothing changes. Were this note overtaken by that one, neither would it.
+ * signature of its bucket that fits says Linux. This instance has told of no such stack of 10.0.0.7 yet, so one
+ * note goes to the asset 10.0.0.7, here or elsewhere: seen, and the stack, at index 41. It knows a SYN with this
+ * signature from index 12, by another instance: nothing changes. Were this note overtaken by that one, neither would it.
  *
- * A side's presence is told once in each second of packet time, its stray ACKs when they show another stack:
- * busy connections cost their assets next to nothing.
+ * A side's presence is told once in each second of packet time, its stray ACKs when they show another stack, and what the
+ * instance has told of the host already is not told again (`told.ts`): busy hosts cost their assets next to nothing.
  */
 export const prads = defineNF('prads', {
   summary:
@@ -62,7 +63,7 @@ export const prads = defineNF('prads', {
         return tunnel(p, state, env)
       case lanes.GRE:
         state.statistics.count({ gre: 1, vlan: lanes.tagsOf(p) })
-        tell(p, p.src, [], state, env)
+        tellPresence(p, env.hostOf(p, p.src), state, env)
         return forward
       default:
         state.statistics.count({ other: 1, vlan: lanes.tagsOf(p) })
@@ -123,8 +124,10 @@ function step(
   if (!env.isOurs(p.src)) return forward
   // Real prads tracks such packets in IPv6 without taking note of their sender.
   if (flow.opaque && p.kind !== NET_IPV4) return forward
-  const found = flow.opaque ? undefined : env.examination.examine(p, flow, side, role)
-  if (!told || found) tell(p, p.src, found ?? [], state, env)
+  const host = env.hostOf(p, p.src)
+  const found = flow.opaque ? undefined : env.examination.examine(p, flow, side, role, host)
+  if (found) tell(p, host, found, state, env)
+  else if (!told) tellPresence(p, host, state, env)
   return forward
 }
 
@@ -136,7 +139,7 @@ function arp(p: Packet, state: Actors, env: Environment): MaybePromise<Verdict> 
     if (!claim || !(given & LOOK_ARP) || !env.isOurs(claim.ip)) return forward
     const value = { vlan: tagOf(p), mac: claim.mac }
     const seen = { index: p.index, seconds: secondsOf(p), value }
-    tell(p, claim.ip, [{ what: 'claim', ...seen }], state, env)
+    tell(p, env.hostOf(p, claim.ip), [{ what: 'claim', ...seen }], state, env)
     return forward
   })
 }
@@ -152,7 +155,14 @@ function tunnel(p: Packet, state: Actors, env: Environment): MaybePromise<Verdic
   return inside ? connection(inner, false, lane === lanes.OPAQUE, state, env) : forward
 }
 
-function tell(p: Packet, address: Ip, evidence: Evidence[], { assets }: Actors, env: Environment) {
+/** Evidence says that the host is there, too. */
+function tell(p: Packet, host: Host, evidence: Evidence[], { assets }: Actors, env: Environment) {
   const now = secondsOf(p)
-  assets.at(env.hostOf(p, address)).note({ first: now, last: now, evidence })
+  env.told.isNewSecond(host, now)
+  assets.at(host).note({ first: now, last: now, evidence })
+}
+
+function tellPresence(p: Packet, host: Host, { assets }: Actors, env: Environment) {
+  const now = secondsOf(p)
+  if (env.told.isNewSecond(host, now)) assets.at(host).note({ first: now, last: now, evidence: [] })
 }

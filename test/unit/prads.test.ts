@@ -106,6 +106,37 @@ describe('stacks', () => {
     expect(lines.map((line) => line.split('[')[1]?.split(':')[0])).toEqual(['S44', '1000', '1'])
   })
 
+  it('are told their host when that changes something: the first in a second, of least index, and again after a minute', () => {
+    const solo = new Solo(prads, { signatures })
+    const { assets } = solo.state
+    const { at } = assets
+    let notes = 0
+    Object.assign(assets, {
+      at: (host: Parameters<typeof at>[0]) => {
+        notes++
+        return at(host)
+      },
+    })
+    const p = new Packet()
+    /** A connection's first packet; how many notes it causes. */
+    const syn = (srcPort: number, seconds: number, index: number): number => {
+      const fields = { ...there, srcPort, flags: TCP_SYN, seq: 5, options: linuxOptions }
+      const frame = segment(A, B, fields)
+      const us = seconds * 1e6
+      p.load(frame, 0, frame.length, LINK_ETHERNET, frame.length, us, us, index, 0)
+      p.hash = steeringHash(p)
+      const before = notes
+      void solo.packet(p)
+      return notes - before
+    }
+    expect([syn(1, 100, 9), syn(2, 100, 10), syn(3, 101, 11), syn(4, 101, 12)]).toEqual([
+      1, 0, 1, 0,
+    ])
+    expect([syn(5, 101, 3), syn(6, 101, 4)]).toEqual([1, 0])
+    expect([syn(7, 160, 20), syn(8, 160, 21), syn(9, 161, 22)]).toEqual([1, 0, 1])
+    expect(assets.lookup({ ip: p.src, vlan: 0 })).toMatchObject({ firstSeen: 100, lastSeen: 161 })
+  })
+
   it('by SYN-ACK, FIN, RST and stray ACK, each by its own file', async () => {
     const mss = Uint8Array.from([2, 4, 5, 180])
     const frames = [
