@@ -16,17 +16,36 @@ const CREATE = 0xfe
 const PENDING_FIRST = 64
 
 /** A plain call as its caller holds it. */
-export interface Call {
+export class Call {
   readonly type: RuntimeType
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-  to: MemberNo
+  resolve: (value: unknown) => void = nobody
+  reject: (error: unknown) => void = nobody
+  to: MemberNo = 0
   /** The tick that first found it waiting (ms; 0: none yet): a look at the clock costs as much as half a call. */
-  since: number
+  since = 0
   /** The caller has its answer (an error, too late); what may still come is dropped. */
-  over: boolean
+  over = false
   /** Told when the answer is there: updates wait behind this call. */
-  answered: (() => void) | undefined
+  answered: (() => void) | undefined = undefined
+
+  constructor(type: RuntimeType) {
+    this.type = type
+  }
+
+  /** Its promise, to be made once. */
+  promise(): Promise<unknown> {
+    promising = this
+    return new Promise(takeEnds)
+  }
+}
+
+function nobody(): void {}
+
+/** Whose promise is being made: one closure for all calls instead of one each. */
+let promising: Call
+function takeEnds(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+  promising.resolve = resolve
+  promising.reject = reject
 }
 
 /** A call that has to wait before it is sent, with what is sent then. */
@@ -92,9 +111,8 @@ export class Calls {
     method: number,
     args: readonly unknown[],
   ): Promise<unknown> {
-    const promise = new Promise<unknown>(keepEnds)
-    const { resolve, reject } = kept
-    const call = { type, resolve, reject, to: 0, since: 0, over: false, answered: undefined }
+    const call = new Call(type)
+    const promise = call.promise()
     const { words } = type
     if (this.goesBehind(call, hash, method, args)) return promise
     if (!this.transmit(call, hash, words, method, args)) {
@@ -401,11 +419,4 @@ export class Calls {
 function settle(call: Call, flags: number, value: unknown): void {
   if ((flags & THROWN) === 0) call.resolve(value)
   else call.reject(new RehomeError('handler', String(value), { type: call.type.name }))
-}
-
-/** The two ends of the promise made last: one closure for all calls instead of one each. */
-const kept = { resolve: (_value: unknown): void => {}, reject: (_error: unknown): void => {} }
-function keepEnds(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
-  kept.resolve = resolve
-  kept.reject = reject
 }

@@ -141,8 +141,9 @@ function unpack(r: ByteReader): unknown {
 
 /** A method's arguments: their number, then each. */
 export function writeArgs(w: ByteWriter, args: readonly unknown[]): void {
-  w.u8(args.length)
-  for (const arg of args) writeValue(w, arg)
+  const { length } = args
+  w.u8(length)
+  for (let i = 0; i < length; i++) put(w, args[i], 0)
 }
 export function readArgs(r: ByteReader): readonly unknown[] {
   const count = r.u8()
