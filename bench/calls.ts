@@ -7,7 +7,7 @@ import type { Handles } from '../nf-apps/index.ts'
 import { BatchedEcho } from './batched-echo.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
-import { cpuNs, paired, rate, ratioOf, type Sample } from './measure.ts'
+import { cpuNs, paired, rate, ratioOf, type Sample, warm } from './measure.ts'
 import { inFlight, joinSource, until, wallMs } from './members.ts'
 import { natsGround } from './pair.ts'
 
@@ -30,7 +30,9 @@ async function compare(url: string, source: Source, o: BenchOptions): Promise<Ro
       inFlight(calls / 20, AT_ONCE, () => nc.request('single', payload, { timeout: 60_000 })),
   }
   const more = { name: 'updates', run: () => update(source, (x) => hot.add(x), calls * 10) }
-  const samples = await paired([ours, more, request, batch], o)
+  const arms = [ours, more, request, batch]
+  await warm(arms, o)
+  const samples = await paired(arms, o)
   await nc.close()
   const [actor, updates, single, batched] = samples as [Sample[], Sample[], Sample[], Sample[]]
   const toSingle = ratioOf(actor, single)

@@ -31,6 +31,9 @@ export interface Ratio {
   readonly of: 'rounds' | 'processes'
 }
 
+/** What a frame costs is compiled last, after some thousands of frames: calls took twice their time until then. */
+const WARM_MS = 2_000
+
 /** The interval that the rounds go on for. */
 const HALF_WIDTH = 0.02
 const ROUNDS_MIN = 5
@@ -111,6 +114,15 @@ export async function paired(arms: readonly Arm[], o: BenchOptions): Promise<Sam
     if (arms.some((arm) => arm.isOver?.())) return samples
     if (n >= 2 && (o.tiny || performance.now() > end)) return samples
     if (n >= ROUNDS_MIN && areNarrow(samples)) return samples
+  }
+}
+
+/** Runs each arm for a while before it counts: one that does a million calls has only a thousand frames. */
+export async function warm(arms: readonly Arm[], o: BenchOptions): Promise<void> {
+  if (o.tiny) return
+  for (const arm of arms) {
+    const end = performance.now() + WARM_MS
+    while (performance.now() < end) await arm.run()
   }
 }
 

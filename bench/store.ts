@@ -8,7 +8,7 @@ import { BatchedEcho } from './batched-echo.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { ProcessCluster } from './cluster.ts'
 import { counters } from './counters.ts'
-import { cpuNs, median, paired, rate, ratioOf, type Sample } from './measure.ts'
+import { cpuNs, median, paired, rate, ratioOf, type Sample, warm } from './measure.ts'
 import { inFlight, joinSource, wallMs } from './members.ts'
 import { natsGround } from './pair.ts'
 import { redisGround } from './redis.ts'
@@ -38,6 +38,7 @@ async function besideRedis(shared: Source, o: BenchOptions): Promise<Row[]> {
     { name: 'calls', run: () => inFlight(count, AT_ONCE, add) },
     { name: 'HINCRBY', run: () => inFlight(count, AT_ONCE, increase) },
   ]
+  await warm(arms, o)
   const [calls, commands] = (await paired(arms, o)) as [Sample[], Sample[]]
   await ground.close()
   const ratio = ratioOf(calls, commands)
@@ -65,6 +66,7 @@ async function besideEcho(store: Source, echo: BatchedEcho, o: BenchOptions): Pr
     { name: 'turns', run: () => inFlight(count, AT_ONCE, turn) },
     { name: 'batched echo', run: () => inFlight(count, AT_ONCE, (n) => echo.call(n)) },
   ]
+  await warm(arms, o)
   const [operations, turns, batched] = (await paired(arms, o)) as [Sample[], Sample[], Sample[]]
   const ratio = ratioOf(operations, batched)
   const turnRatio = ratioOf(turns, batched)
