@@ -2,8 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { NatsBus } from '../bus/index.ts'
-import type { Entered, Source } from '../cli/index.ts'
-import type { Latency } from '../loadgen/index.ts'
+import type { Entered, Latencies, Source } from '../cli/index.ts'
 import type { NF } from '../nf-apps/index.ts'
 import { joinSource, type Setup, wallMs } from './members.ts'
 import type { MemberTask } from './models-process.ts'
@@ -82,8 +81,8 @@ export class ProcessCluster {
   }
 
   /** At a steady rate: each packet is due at its own time, whether or not the one before is through. */
-  async paced(p: Packets, from: number, count: number, perSecond: number): Promise<Latency> {
-    const earlier = await this.source.latency()
+  async paced(p: Packets, from: number, count: number, perSecond: number): Promise<Latencies> {
+    const earlier = await this.source.latencies()
     const start = wallMs()
     for (let n = 0; n < count; ) {
       for (; n < count; n++) {
@@ -97,7 +96,11 @@ export class ProcessCluster {
       await new Promise((resolve) => setImmediate(resolve))
     }
     await this.through()
-    return (await this.source.latency()).since(earlier)
+    const now = await this.source.latencies()
+    return {
+      sinceDue: now.sinceDue.since(earlier.sinceDue),
+      atInstance: now.atInstance.since(earlier.atInstance),
+    }
   }
 
   private flush(): void {

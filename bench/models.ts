@@ -47,8 +47,10 @@ interface Case {
 interface Loaded {
   readonly perSecond: number
   readonly rounds: ByModel<Latency[]>
+  /** Of the same packets, from when they were at the instance. */
+  readonly atInstance: ByModel<Latency[]>
 }
-const NONE: Loaded = { perSecond: 0, rounds: {} }
+const NONE: Loaded = { perSecond: 0, rounds: {}, atInstance: {} }
 interface Found {
   readonly samples: ByModel<Sample[]>
   /** Processor time for each packet (µs), by process. */
@@ -140,6 +142,7 @@ class Comparison {
   private async latencies(perSecond: number, ms: number): Promise<Loaded> {
     const { o } = this
     const rounds: ByModel<Latency[]> = {}
+    const atInstance: ByModel<Latency[]> = {}
     const models = [...this.clusters.keys()]
     const count = Math.round((perSecond * ms) / 1000)
     const end = performance.now() + o.seconds * 1000 * LATENCY_TIME
@@ -148,13 +151,14 @@ class Comparison {
         const model = models[(i + round) % models.length]!
         const cluster = this.clusters.get(model)!
         const told = await cluster.paced(this.packets, this.take(model, count), count, perSecond)
-        rounds[model] = [...(rounds[model] ?? []), told]
+        rounds[model] = [...(rounds[model] ?? []), told.sinceDue]
+        atInstance[model] = [...(atInstance[model] ?? []), told.atInstance]
       }
       const isKnown = isNarrow(ratiosOf(rounds, 'remote-only', 'shared'))
       const isEnough = round + 1 >= (o.tiny ? 1 : LATENCY_ROUNDS_MIN)
       if (isEnough && (o.tiny || isKnown || performance.now() > end)) break
     }
-    return { perSecond, rounds }
+    return { perSecond, rounds, atInstance }
   }
 }
 
@@ -213,6 +217,7 @@ function rowsOf(what: string, placement: PlacementKind, found: Found): Row[] {
       goal: { least: 20 },
       figures: figuresOf(loaded),
     },
+    timeAtInstance(what, calm),
   ]
 }
 
@@ -246,6 +251,21 @@ function latencyRow(what: string, of: Loaded, ours: Compared, base: Compared): R
   const load = `${Math.round(of.perSecond).toLocaleString('en-US')} packets/s`
   const note = `at ${load}, median (p99) in ms: ${each.join(', ')}; the way from the source to the instance is in all`
   return { what, value: ratio.mean, unit: '', ratio, note }
+}
+
+/** What S6 compares, whose packets come from the wire beside it: state at hand, or a way over the network. */
+function timeAtInstance(what: string, { perSecond, atInstance }: Loaded): Row {
+  const ratio = ratioOfValues(ratiosOf(atInstance, 'remote-only', 'shared'))
+  const each = Object.entries(atInstance).map(
+    ([model, rounds]) => `${model} ${p(rounds, 50).toFixed(0)} (${p(rounds, 99).toFixed(0)})`,
+  )
+  return {
+    what: `${what}: median time at the instance remote-only ÷ shared, little load`,
+    value: ratio.mean,
+    unit: '',
+    ratio,
+    note: `at ${perSecond.toLocaleString('en-US')} packets/s, from a batch's arrival to the verdict, median (p99) in µs: ${each.join(', ')}; no goal for these`,
+  }
 }
 
 const p = (rounds: readonly Latency[], percent: number) =>

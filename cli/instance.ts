@@ -197,8 +197,10 @@ export class Instance implements Part {
     const what = r.u8()
     const w = this.member.out.begin(to, Kind.TELL)
     w.u32(id)
-    if (what === ASK_LATENCY) this.intake.latency.encode(w)
-    else {
+    if (what === ASK_LATENCY) {
+      this.intake.latency.encode(w)
+      this.intake.timeHere.encode(w)
+    } else {
       const told = what === ASK_SUSPENDED ? this.suspended() : this.report()
       w.block(new TextEncoder().encode(JSON.stringify(told)))
     }

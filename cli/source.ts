@@ -21,6 +21,11 @@ export interface SourceOptions {
   readonly onOutput?: (output: Output) => void
 }
 
+export interface Latencies {
+  readonly sinceDue: Latency
+  readonly atInstance: Latency
+}
+
 /** A question to an instance, or to all of them, whose answers are awaited. */
 interface Question {
   readonly owed: Set<MemberNo>
@@ -190,14 +195,21 @@ export class Source implements Part {
   async suspended(): Promise<SuspendedPacket[]> {
     return ((await this.askJson(ASK_SUSPENDED)) as SuspendedPacket[][]).flat()
   }
-  async latency(): Promise<Latency> {
-    const all = new Latency()
+  /** How long packets took until their verdicts, since they were due; and since their batches were at the instance. */
+  async latencies(): Promise<Latencies> {
+    const all = { sinceDue: new Latency(), atInstance: new Latency() }
     const write = (w: ByteWriter, id: number) => {
       w.u32(id)
       w.u8(ASK_LATENCY)
     }
-    await this.askAll(write, Kind.ASK, (_from, r) => all.merge(Latency.decode(r)))
+    await this.askAll(write, Kind.ASK, (_from, r) => {
+      all.sinceDue.merge(Latency.decode(r))
+      all.atInstance.merge(Latency.decode(r))
+    })
     return all
+  }
+  async latency(): Promise<Latency> {
+    return (await this.latencies()).sinceDue
   }
 
   /** The NF's result, read from its actors wherever they are; `local-only`: each instance's, one after the other. */

@@ -11,6 +11,7 @@ export interface Batch {
   readonly id: number
   readonly bytes: number
   readonly dueMs: number
+  readonly arrivedMs: number
   left: number
   forwarded: number
   dropped: number

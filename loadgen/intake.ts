@@ -35,7 +35,10 @@ export class Intake {
     suspendedMax: 0,
     packetsDuringHandoff: 0,
   }
+  /** Until the verdict, from when a packet was due at its source. */
   readonly latency = new Latency()
+  /** The same, from when its batch was here: without the way, which is the bus's. */
+  readonly timeHere = new Latency()
   /** Set while a view's slots are still to come. */
   inHandoff = false
 
@@ -78,7 +81,9 @@ export class Intake {
     this.lows.set(from, head.lowUs)
     const { id, dueMs, count } = head
     const left = count + 1
-    const batch: Batch = { from, id, bytes, dueMs, left, forwarded: 0, dropped: 0, outputs: [] }
+    const arrivedMs = this.o.wallMs()
+    const none = { forwarded: 0, dropped: 0, outputs: [] }
+    const batch: Batch = { from, id, bytes, dueMs, arrivedMs, left, ...none }
     this.open++
     this.reading = batch
     this.taken = 0
@@ -94,7 +99,7 @@ export class Intake {
     } finally {
       this.reading = undefined
       // Their verdicts go together, now: one look at the clock tells when they were reached.
-      if (this.verdicts > 0) this.latency.record(this.sinceUs(batch), this.verdicts)
+      if (this.verdicts > 0) this.time(batch, this.verdicts)
       batch.left -= this.verdicts
       // The one beyond its packets: a batch does not end while it is being read. A broken one ends where it breaks.
       this.settle(batch, 1 + count - this.taken)
@@ -279,7 +284,7 @@ export class Intake {
       this.verdicts++
       return
     }
-    this.latency.record(this.sinceUs(batch), 1)
+    this.time(batch, 1)
     this.settle(batch, 1)
     this.tellSoon(batch)
   }
@@ -289,8 +294,11 @@ export class Intake {
     if (batch.left > 0 && batch.outputs.length > 0) this.tell(batch)
   }
 
-  private sinceUs(batch: Batch): number {
-    return (this.o.wallMs() - batch.dueMs) * 1000
+  /** So many packets of the batch have reached their verdicts now. */
+  private time({ dueMs, arrivedMs }: Batch, count: number): void {
+    const now = this.o.wallMs()
+    this.latency.record((now - dueMs) * 1000, count)
+    this.timeHere.record((now - arrivedMs) * 1000, count)
   }
 
   private settle(batch: Batch, n: number): void {
