@@ -53,11 +53,12 @@ export class CallWriter {
     const isNext = follows && id === this.id + 1
     const isSame = follows && this.isLast(type, hash, words)
     w.ensure(CALL_HEAD_BYTES)
-    const { view, pos } = w
-    view.setUint16(pos, (isNext ? NEXT : 0) | (isSame ? SAME : 0) | (method << 8), true)
+    const { bytes, pos } = w
+    bytes[pos] = (isNext ? NEXT : 0) | (isSame ? SAME : 0)
+    bytes[pos + 1] = method
     if (isNext) w.pos = pos + 2
     else {
-      view.setUint32(pos + 2, id, true)
+      w.view.setUint32(pos + 2, id, true)
       w.pos = pos + CALL_HEAD_BYTES
     }
     this.to = 0 // nothing follows a part that is given up

@@ -49,7 +49,7 @@ export const numberKey: KeyType<number> = {
       throw new RehomeError('bad-argument', `a number key is a whole number from 0, not ${key}`)
     }
     out[0] = key >>> 0
-    out[1] = Math.floor(key / 2 ** 32)
+    out[1] = key > 0xffffffff ? Math.floor(key / 2 ** 32) : 0 // a division costs as much as the hash
     return hashWords(out, 2)
   },
   read: (words, at) => words[at]! + words[at + 1]! * 2 ** 32,

@@ -69,13 +69,17 @@ function putInside(w: ByteWriter, value: object, depth: number): boolean {
 
 function writeNumber(w: ByteWriter, value: number): void {
   if ((value | 0) === value && !Object.is(value, -0)) {
+    w.ensure(5)
+    const { bytes, pos } = w
     if (value === (value << 24) >> 24) {
-      w.u8(BYTE)
-      w.u8(value & 0xff)
+      bytes[pos] = BYTE
+      bytes[pos + 1] = value
+      w.pos = pos + 2
       return
     }
-    w.u8(INT)
-    w.i32(value)
+    bytes[pos] = INT
+    w.view.setInt32(pos + 1, value, true)
+    w.pos = pos + 5
   } else {
     w.u8(DOUBLE)
     w.f64(value)
