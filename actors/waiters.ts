@@ -1,5 +1,8 @@
 import type { AnyState, PacketTime } from './runtime-type.ts'
 
+/** Not written where it is used: that would make one for each turn that waits. */
+const nobody = () => {}
+
 /** A turn that waits: for its actor to come, or for the turn before it to end. */
 export class Waiter implements PacketTime {
   /** Gets undefined only if `mustExist` and there is no such actor. */
@@ -7,8 +10,8 @@ export class Waiter implements PacketTime {
   readonly mustExist: boolean
   readonly us: number
   readonly since: number
-  settle: (value: unknown) => void = () => {}
-  fail: (error: unknown) => void = () => {}
+  settle: (value: unknown) => void = nobody
+  fail: (error: unknown) => void = nobody
   /** Answered already (timed out): its turn does not run. */
   over = false
   /** Behind it in its list. */
