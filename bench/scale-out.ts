@@ -242,6 +242,7 @@ function rows(kind: string, slow: Found, faster: Found, once: Found): Row[] {
   const { before, during } = once
   const ratio = (found: Found, what: 'p50' | 'p99') =>
     of(found.during, what) / of(found.before, what)
+  const rest = (what: 'p50' | 'p99') => of(slow.after, what) / of(slow.before, what)
   return [
     {
       what: `${kind}: p50 during the scale-out ÷ before`,
@@ -261,6 +262,12 @@ function rows(kind: string, slow: Found, faster: Found, once: Found): Row[] {
       unit: '',
       goal: { most: 1.5 },
       note: `${told('p99')}; worst window ${us(worst(slow.during))}, ${quiet}`,
+    },
+    {
+      what: `${kind}: p50 of two instances, after the scale-out, ÷ of one`,
+      value: rest('p50'),
+      unit: '',
+      note: `p99 ${rest('p99').toFixed(2)}; the same load on both, nothing moves: what is above this in the rows before is of the event`,
     },
     {
       what: `${kind}: p99 with four slots flipped at a time ÷ before`,
