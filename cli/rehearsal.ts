@@ -66,6 +66,7 @@ const HEAP_GROWS_PERCENT = 300
  * thrown away.
  */
 export async function rehearse(onError: OnError, own?: Rehearsed): Promise<void> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWS_PERCENT}`)
   await scaleOut(standIn, PACKETS, onError)
   if (!own?.nf.rehearses) return
   // What it cannot do here, such as without a store, it is told by its own packets.
@@ -81,7 +82,6 @@ async function scaleOut(
   total: number,
   onError: OnError,
 ): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWS_PERCENT}`)
   const clock = systemClock()
   const hub = new MemoryHub({ clock })
   const env = nf.setup(settings.options)
