@@ -80,13 +80,13 @@ class Repeated {
 async function compared(capture: Repeated, letters: string, o: BenchOptions): Promise<Row> {
   const { count } = capture
   const log = join(dirname(capture.file), 'asset.log')
-  const env = prads.setup({ signatures: SIGNATURES, switches: letters })
   const ours: Sample[] = []
   const theirs: Sample[] = []
   let lines: string[] = []
   const end = performance.now() + o.seconds * 1000
   for (let round = 0; round <= ROUNDS; round++) {
-    const solo = new SoloInstance(prads, env)
+    // Made anew each round: an environment remembers what it has told, to assets that are gone with the round before.
+    const solo = new SoloInstance(prads, prads.setup({ signatures: SIGNATURES, switches: letters }))
     const cpu = process.cpuUsage()
     const from = performance.now()
     solo.take(capture.batches)
