@@ -6,8 +6,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { compileTexts, refusalText } from '../../nf-apps/ids/index.ts'
+import { argumentsOf } from './arguments.ts'
 import { beside } from './beside.ts'
 import {
   type Counts,
@@ -22,7 +22,7 @@ import { speeds } from './ids-speed.ts'
 
 const data = beside('shared/data')
 let failed = false
-const { values } = parseArgs({
+const { values } = argumentsOf('check:ids', {
   options: { tests: { type: 'string' }, speed: { type: 'boolean' } },
 })
 if (values.speed) showSpeed()

@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
+import { wrong } from './arguments.ts'
 import { beside } from './beside.ts'
 import {
   type Agreement,
@@ -19,6 +20,7 @@ import {
 } from './prads-agreement.ts'
 
 const files = process.argv.slice(2)
+for (const file of files) if (!existsSync(file)) wrong('check:prads', `there is no capture ${file}`)
 const data = beside('shared/data')
 const stored = captures(data)
 install()

@@ -5,15 +5,15 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { findNatsServer } from '../../bus/index.ts'
+import { argumentsOf, wrong } from './arguments.ts'
 import { beside } from './beside.ts'
 import { judge, runOver, type Subject, subjects } from './one-and-many.ts'
 
 const SCALE = '1,3,2,4,1'
 const FAULTS_SHOWN = 5
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = argumentsOf('check:scale', {
   options: { captures: { type: 'string' } },
   allowPositionals: true,
 })
@@ -21,11 +21,9 @@ const data = beside('shared/data')
 const all = subjects(data)
 const chosen = all.filter(({ nf }) => positionals.length === 0 || positionals.includes(nf))
 const unknown = positionals.find((name) => !all.some(({ nf }) => nf === name))
-if (unknown === undefined) process.exitCode = check() ? 0 : 1
-else {
-  console.log(`check:scale takes ${all.map(({ nf }) => nf).join(', ')}, not '${unknown}'`)
-  process.exitCode = 2
-}
+if (unknown !== undefined)
+  wrong('check:scale', `takes ${all.map(({ nf }) => nf).join(', ')}, not '${unknown}'`)
+process.exitCode = check() ? 0 : 1
 
 function check(): boolean {
   const buses = findNatsServer() || process.env.NATS_URL ? ['memory', 'nats'] : ['memory']
