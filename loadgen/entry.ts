@@ -4,6 +4,8 @@ import { LINE, type Output } from './batch.ts'
 
 /** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
 type ReceiverOf = (hash: number) => MemberNo
+/** Packet time below which nothing is under way. */
+type LowUs = () => number
 
 /** A batch whose packets do not all have their verdicts yet. */
 export interface Batch {
@@ -27,9 +29,11 @@ export class Entry {
   /** When it was suspended, on the instance's clock. */
   since = 0
   private readonly receiverOf: ReceiverOf
+  private readonly allLowUs: LowUs
 
-  constructor(receiverOf: ReceiverOf) {
+  constructor(receiverOf: ReceiverOf, allLowUs: LowUs) {
     this.receiverOf = receiverOf
+    this.allLowUs = allLowUs
   }
 
   emit(bytes: Uint8Array): void {
@@ -40,6 +44,10 @@ export class Entry {
   }
   steersAlike(hash: number): boolean {
     return this.receiverOf(hash) === this.receiverOf(this.packet.hash)
+  }
+  /** Of a steerer that is gone no time is known any more: then this packet's own is. */
+  lowUs(): number {
+    return Math.min(this.allLowUs(), this.packet.clockUs)
   }
   private put(linkType: number, bytes: Uint8Array): void {
     const { index, timeUs } = this.packet

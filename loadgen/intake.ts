@@ -44,6 +44,7 @@ export class Intake {
 
   /** By steerer: packet time below which nothing of its packets is under way any more, at any instance. */
   private readonly lows = new Map<MemberNo, number>()
+  private readonly allLowUs = () => this.lowUs()
   private readonly o: IntakeOptions
   private readonly pool: Entry[] = []
   private entry: Entry
@@ -72,7 +73,7 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.o = options
-    this.entry = new Entry(options.receiverOf)
+    this.entry = this.newEntry()
   }
 
   onPackets(from: MemberNo, r: ByteReader): void {
@@ -178,8 +179,12 @@ export class Intake {
   /** Makes the current entry its packet's own; the next packet gets another. */
   private detach(): Entry {
     const { entry } = this
-    this.entry = this.pool.pop() ?? new Entry(this.o.receiverOf)
+    this.entry = this.pool.pop() ?? this.newEntry()
     return entry
+  }
+
+  private newEntry(): Entry {
+    return new Entry(this.o.receiverOf, this.allLowUs)
   }
 
   private isHeldBack(): boolean {

@@ -61,6 +61,12 @@ export interface Output {
    * A hint: the next change of scale may part them, so what is right must not depend on it.
    */
   steersAlike(hash: number): boolean
+  /**
+   * Packet time (µs) below which nothing is under way any more at any instance; this packet's own time at most. Packets of different
+   * flows pass each other, by minutes of packet time where a capture is replayed in seconds. So what several flows share and a packet
+   * still to come would find alive is ended by this time, not by that of the packet at hand.
+   */
+  lowUs(): number
 }
 
 /** A network function, as `defineNF` makes it and those who run it see it. */

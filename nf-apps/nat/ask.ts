@@ -9,6 +9,8 @@ export interface Asked {
   /** TCP's. */
   readonly flags: number
   readonly nowUs: number
+  /** What was over by then, no packet still to come finds alive. */
+  readonly lowUs: number
   /** The rules' number. */
   readonly rules: number
   /** The inside port; of a packet from outside, the public one. */
@@ -41,12 +43,12 @@ export interface Translation {
  * were five times the bytes, and the larger part of what asking cost.
  */
 const ASKED = ['nothing', 'same', 'any'] as const
-const FIXED = 5
+const FIXED = 6
 
 export type Packed = readonly number[]
 
 export function packed(a: Asked): Packed {
-  return [a.nowUs, a.remote | 0, (a.remotePort << 16) | a.port, small(a), a.rules]
+  return [a.nowUs, a.remote | 0, (a.remotePort << 16) | a.port, small(a), a.rules, lag(a)]
 }
 
 export function packedOut(a: AskedOut): Packed {
@@ -57,9 +59,13 @@ export function packedOut(a: AskedOut): Packed {
     (a.remotePort << 16) | a.port,
     small(a) | asked,
     a.rules,
+    lag(a),
     ...a.wanted,
   ]
 }
+
+/** Mostly some ms: less to send than a time. */
+const lag = ({ nowUs, lowUs }: Asked) => nowUs - lowUs
 
 const small = ({ protocol, flags, index }: Asked) =>
   protocol | ((flags & 0xff) << 8) | (index << 16)
@@ -72,6 +78,7 @@ export function unpacked(p: Packed): AskedOut {
     remotePort: ports >>> 16,
     flags: (rest >>> 8) & 0xff,
     nowUs: p[0]!,
+    lowUs: p[0]! - p[5]!,
     rules: p[4]!,
     port: ports & 0xffff,
     index: (rest >>> 16) & 0xff,

@@ -18,6 +18,7 @@ import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
 export interface Mapping {
   readonly inside: number
   readonly end: number
+  /** Packets of this time or a later one find it over; its end is free once no earlier one is under way. */
   untilUs: number
   /** The latest lease on it: until then instances translate by it without asking. */
   leasedUs: number
@@ -100,11 +101,11 @@ export const Host = multiWriter(
       s.tight = tight
       s.untilUs = Math.max(s.untilUs, nowUs + FORGET_US)
     },
-    /** Gives back those of its ports that name nothing. A host that was forgotten gives all. */
-    release(s, ends: readonly number[], nowUs: number): number[] {
+    /** Gives back those of its ports that name nothing that was alive then. A host that was forgotten gives all. */
+    release(s, ends: readonly number[], overUs: number): number[] {
       const given = ends.filter((end) => {
         const mapping = s.mappings[s.insides[end] ?? -1]
-        if (mapping && nowUs < mapping.untilUs) return false
+        if (mapping && overUs < mapping.untilUs) return false
         if (mapping) forget(s, mapping)
         return true
       })
@@ -117,16 +118,19 @@ export const Host = multiWriter(
 )
 
 function outbound(s: HostState, ask: AskedOut): Answer {
-  const { nowUs, port } = ask
+  const { nowUs, lowUs, port } = ask
   let mapping = s.mappings[port]
-  if (mapping && nowUs >= mapping.untilUs) {
+  if (mapping && lowUs >= mapping.untilUs) {
     forget(s, mapping)
     s.free.push(mapping.end)
     mapping = undefined
   }
+  // What ends a connection that is not known opens none (nor does the kernel's NAT let it).
+  const isOver = !mapping || nowUs >= mapping.untilUs
+  if (isOver && ask.protocol === PROTO_TCP && isClosed(advance(0, ask.flags, true))) {
+    return 'refused'
+  }
   if (!mapping) {
-    // What ends a connection that is not known opens none (nor does the kernel's NAT let it).
-    if (ask.protocol === PROTO_TCP && isClosed(advance(0, ask.flags, true))) return 'refused'
     const end = endFor(s, ask)
     if (typeof end !== 'number') return end
     mapping = { inside: port, end, untilUs: 0, leasedUs: 0, sessions: [] }
@@ -196,9 +200,11 @@ function isLetIn(mapping: Mapping, ask: Asked): boolean {
 
 /** Undefined if there is no room. Of UDP the one that would end first makes room: its remote end is sent to again. */
 function open(mapping: Mapping, ask: Asked): Session | undefined {
-  const { nowUs, remote, remotePort } = ask
+  const { nowUs, lowUs, remote, remotePort } = ask
   if (mapping.sessions.length > 0) {
-    mapping.sessions = mapping.sessions.filter((x) => nowUs < x.untilUs)
+    // Room for this packet comes before those that may still come late.
+    const overUs = mapping.sessions.length < SESSIONS_MAX ? lowUs : nowUs
+    mapping.sessions = mapping.sessions.filter((x) => overUs < x.untilUs)
   }
   const { sessions } = mapping
   if (sessions.length >= SESSIONS_MAX) {
@@ -248,7 +254,8 @@ function endFor(s: HostState, ask: AskedOut): number | Offer | Need {
   const { keepPorts } = rulesOf(ask.rules)
   const same = keepPorts ? s.free.indexOf(endAsked(ask)) : -1
   if (same >= 0) return taken(s, same)
-  if (s.free.length === 0) collect(s, ask.nowUs)
+  // A flow that would be dropped comes before packets that may still come late.
+  if (s.free.length === 0) collect(s, ask.asked === 'any' ? ask.nowUs : ask.lowUs)
   const { length } = s.free
   // Others than those at hand are asked for only where there are plenty: else no flow would find its port at hand.
   const mayAsk = !(s.tight && length > 0)
@@ -312,12 +319,12 @@ function faultsOf(end: number, ask: AskedOut): number {
   return faults
 }
 
-/** Takes back the ports of mappings that are over. */
-function collect(s: HostState, nowUs: number): void {
-  if (nowUs < s.nextUs) return
+/** Takes back the ports of mappings that were over by then. */
+function collect(s: HostState, overUs: number): void {
+  if (overUs < s.nextUs) return
   s.nextUs = Number.MAX_VALUE
   for (const mapping of Object.values(s.mappings)) {
-    if (nowUs < mapping.untilUs) s.nextUs = Math.min(s.nextUs, mapping.untilUs)
+    if (overUs < mapping.untilUs) s.nextUs = Math.min(s.nextUs, mapping.untilUs)
     else {
       forget(s, mapping)
       s.free.push(mapping.end)

@@ -76,7 +76,7 @@ function senderOf(run: Run, q: Question): OrCause<Ends> {
   return andThen(ownerOf(run, protocol, src, srcPort), (owner) => {
     if (owner === NOBODY) return 'unmapped'
     const host = run.state.hosts.at({ protocol, address: owner })
-    const ask = asked(run.config, q, [dst, dstPort], srcPort, run.config.publics.get(src))
+    const ask = asked(run, q, [dst, dstPort], srcPort, run.config.publics.get(src))
     return andThen(host.insideOf(ask), (port) => {
       if (port === undefined) return 'unmapped'
       return { src: owner, srcPort: port, dst, dstPort: protocol === PROTO_ICMP ? port : dstPort }
@@ -88,7 +88,7 @@ function senderOf(run: Run, q: Question): OrCause<Ends> {
 function receiverOf(run: Run, q: Question): OrCause<Ends> {
   const { protocol, src, srcPort, dst, dstPort } = q
   const host = run.state.hosts.at({ protocol, address: dst })
-  const ask = asked(run.config, q, [src, srcPort], dstPort)
+  const ask = asked(run, q, [src, srcPort], dstPort)
   return andThen(host.endOf(ask), (end) => {
     if (end === undefined) return 'unmapped'
     const port = portOf(end)

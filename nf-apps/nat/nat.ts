@@ -33,8 +33,9 @@ import { type Cause, causes } from './way.ts'
  *   host's at a time, a host maps it once: so no public port ever stands for two flows, wherever their packets are.
  * - A `ways` actor lies where the packets of one flow arrive, and is a lease on what the host decided: until it is
  *   over, packets are translated with no other actor. Segments that open or close a connection always ask the host,
- *   and so does the first packet after a lease. Of the one behind a SYN the host is told, and it does not wait. All of it
- *   depends on packet time alone, so that a mapping ends at the same packet on any number of instances.
+ *   and so does the first packet after a lease. Of the one behind a SYN the host is told, and it does not wait. Who
+ *   may pass depends on packet time alone, so that it is the same on any number of instances. A mapping ends, and its port may stand
+ *   for another, when no packet that would find it alive is under way: packets of a host's flows pass each other.
  * - `hints` is no actor: what this instance has heard of who has which ports. Only the number of calls depends on it.
  *
  * One packet: 10.0.0.7:5000 sends its first datagram to 198.51.100.1:53. There is no way for this flow. Host

@@ -12,6 +12,8 @@ export interface Taken {
   readonly tight: boolean
   /** Where nothing is left: who may have some to spare. */
   readonly inquiries: readonly Inquiry[]
+  /** All have been asked already for what no packet still to come could name: now for all that is over at this one's time. */
+  readonly isLast: boolean
   /** Others are asking already: it is worth coming again. */
   readonly again: boolean
 }
@@ -30,7 +32,9 @@ export interface Wanted {
 export const BLOCK = 64
 /** One grant takes no more than this part of what is left. */
 const SHARE = 16
-const BLOCKS = 0x10000 / BLOCK
+/** Of one address, those outside of the range included. */
+const PORTS = 0x10000
+const BLOCKS = PORTS / BLOCK
 /** Hosts that are asked at once for what they have to spare. */
 const INQUIRIES_MAX = 16
 /** When nobody had anything to spare, nobody is asked again for so long (µs): a full NAT drops at little cost. */
@@ -83,15 +87,16 @@ export const Pool = multiWriter(
       const ports = wanted || (!w.only && s.given < s.total) ? grant(s, w, wanted) : []
       const tight = s.given * 2 > s.total
       const inquiries: Inquiry[] = []
+      const isLast = s.passed >= PORTS
       let again = false
       if (ports.length === 0 && !w.only && w.nowUs >= s.barrenUs) {
         again = inquire(s, inquiries)
-        if (s.passed >= 0x10000 && !again) {
+        if (s.passed >= 2 * PORTS && !again) {
           s.barrenUs = w.nowUs + BARREN_US
           s.passed = 0
         }
       }
-      return { ports, tight, inquiries, again }
+      return { ports, tight, inquiries, isLast, again }
     },
     /** The host has the ports that were granted to it. */
     settled(s, ports: readonly number[]) {
@@ -114,7 +119,7 @@ export const Pool = multiWriter(
 )
 
 function lay(s: PoolState, { first, last }: Wanted): void {
-  s.table.owners = new Array<number>(0x10000).fill(0)
+  s.table.owners = new Array<number>(PORTS).fill(0)
   s.table.left = new Array<number>(BLOCKS).fill(0)
   for (let port = first; port <= last; port++) s.table.left[Math.floor(port / BLOCK)]!++
   // What is outside of the range is nobody's for ever.
@@ -156,7 +161,7 @@ function inquire(s: PoolState, into: Inquiry[]): boolean {
     }
     for (const [owner, ports] of byOwner) into.push({ owner, ports })
     s.passed += BLOCK
-    s.asked = (first + BLOCK) % 0x10000
+    s.asked = (first + BLOCK) % PORTS
   }
   return busy
 }

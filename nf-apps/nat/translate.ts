@@ -92,7 +92,7 @@ function toldOf(
 
 /** What is asked about a packet to or from a remote end; `port` is the inside one, or `index` and `port` the public end. */
 export function asked(
-  { rules }: NatConfig,
+  { config, output }: Run,
   { protocol, flags, nowUs }: Question,
   [remote, remotePort]: readonly [number, number],
   port: number,
@@ -100,7 +100,17 @@ export function asked(
 ): Packed {
   const isIcmp = protocol === PROTO_ICMP
   const ofRemote = { remote, remotePort: isIcmp ? 0 : remotePort }
-  return packed({ protocol, ...ofRemote, flags, nowUs, rules, port, index })
+  const { rules } = config
+  return packed({
+    protocol,
+    ...ofRemote,
+    flags,
+    nowUs,
+    lowUs: output.lowUs(),
+    rules,
+    port,
+    index,
+  })
 }
 
 // ---- from inside ----
@@ -121,6 +131,7 @@ function outwards<T>(
     remotePort: protocol === PROTO_ICMP ? 0 : q.dstPort,
     flags: q.flags,
     nowUs: q.nowUs,
+    lowUs: run.output.lowUs(),
     rules: config.rules,
     port: q.srcPort,
     index,
@@ -227,13 +238,13 @@ async function fetchPorts(
   only: boolean,
 ): Promise<boolean> {
   const { protocol } = host
-  const { nowUs } = ask
+  const { nowUs, lowUs } = ask
   const pool = run.state.pools.at({ protocol, address: run.config.pool[index]! })
   const [first, last] = rangeOf(run.config, protocol)
   const wanted = { host: host.address, port: ask.port, only, first, last, nowUs }
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const taken = await pool.take(wanted)
-    const { ports, tight, inquiries, again } = taken
+    const { ports, tight, inquiries, isLast, again } = taken
     if (ports.length > 0) {
       const ends = ports.map((port) => endOf(index, port))
       await run.state.hosts.at(host).own(ends, tight, nowUs)
@@ -241,7 +252,7 @@ async function fetchPorts(
       return true
     }
     if (inquiries.length === 0 && !again) return false
-    await inquire(run, protocol, index, taken, nowUs)
+    await inquire(run, protocol, index, taken, isLast ? nowUs : lowUs)
   }
   return false
 }
@@ -252,13 +263,13 @@ async function inquire(
   protocol: number,
   index: number,
   { inquiries }: Taken,
-  nowUs: number,
+  overUs: number,
 ): Promise<void> {
   const pool = run.state.pools.at({ protocol, address: run.config.pool[index]! })
   const each = inquiries.map(async (inquiry) => {
     const ends = inquiry.ports.map((port) => endOf(index, port))
     const owner = { protocol, address: inquiry.owner }
-    const given = await run.state.hosts.at(owner).release(ends, nowUs)
+    const given = await run.state.hosts.at(owner).release(ends, overUs)
     await pool.returned(inquiry, given.map(portOf))
   })
   await Promise.all(each)
@@ -287,7 +298,7 @@ function inwardsTo<T>(run: Run, q: Question, owner: number, then: Then<T>): Mayb
   const { protocol, nowUs } = q
   const host = run.state.hosts.at({ protocol, address: owner })
   const index = config.publics.get(q.dst)!
-  return andThen(host.inbound(asked(config, q, [q.src, q.srcPort], q.dstPort, index)), (answer) => {
+  return andThen(host.inbound(asked(run, q, [q.src, q.srcPort], q.dstPort, index)), (answer) => {
     if (typeof answer === 'string') return then(answer)
     const t = translationOf(answer)
     config.hints.learn(protocol, owner, endOf(index, q.dstPort))
@@ -311,7 +322,7 @@ export function ownerOf(run: Run, protocol: number, address: number, port: numbe
 export function tell(run: Run, q: Question, out: boolean, host: Address, port: number): void {
   const stub = run.state.hosts.at(host)
   const remote = out ? ([q.dst, q.dstPort] as const) : ([q.src, q.srcPort] as const)
-  const ask = asked(run.config, q, remote, port)
+  const ask = asked(run, q, remote, port)
   const heard = out ? stub.heardOut(ask) : stub.heardIn(ask)
   // Whoever did not hear of it is gone, and the mapping with it.
   if (heard instanceof Promise) heard.catch(() => {})

@@ -21,6 +21,8 @@ export class Solo<S extends StateMap, E> {
   readonly emitted: { index: number; bytes: Uint8Array }[] = []
   /** Lines that it told. */
   readonly events: string[] = []
+  /** Packet time below which none is still to come; by default they come in the order of their times. */
+  lowUs = Number.POSITIVE_INFINITY
   private readonly nf: NF<S, E>
   private readonly all: Actors<unknown>[] = []
   /** Packet time: what expiry goes by. */
@@ -46,6 +48,7 @@ export class Solo<S extends StateMap, E> {
       emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: new Uint8Array(bytes) }),
       event: (line: string) => void this.events.push(line),
       steersAlike: () => true,
+      lowUs: () => Math.min(this.lowUs, this.clock.us),
     }
     return this.nf.onPacket(p, this.state, this.env, output)
   }

@@ -115,6 +115,7 @@ describe('on many instances', () => {
         emit() {},
         event() {},
         steersAlike: () => true,
+        lowUs: () => 0,
       })
       while (late.length > 0 && next(3) === 0) deliver()
     }

@@ -123,6 +123,7 @@ describe('nat', () => {
               emit,
               event() {},
               steersAlike: (hash) => hash % 3 === 0,
+              lowUs: () => bench.us,
             })
           })
           await s.waitFor(Promise.all(verdicts))
@@ -143,6 +144,7 @@ describe('nat', () => {
       emit: (bytes: Uint8Array) => void emitted.push(packetOf(bytes.slice(), bench.us, 0)),
       event() {},
       steersAlike: isAlike,
+      lowUs: () => bench.us,
     }
     const FLOWS = 300
     let alike = 0

@@ -68,7 +68,12 @@ function notesOfSample(packets: number): Map<string, Note[]> {
   }
   for (const p of pradsPeer.packetsOf(sample)) {
     if (p.index >= packets) break
-    void prads.onPacket(p, spied, solo.env, { emit() {}, event() {}, steersAlike: () => true })
+    void prads.onPacket(p, spied, solo.env, {
+      emit() {},
+      event() {},
+      steersAlike: () => true,
+      lowUs: () => 0,
+    })
   }
   return told
 }

@@ -4,7 +4,8 @@ import { expect, it } from 'vitest'
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')
 
 it('every requirement of the RFCs names a test that exists', () => {
-  const files = ['unit/nat.test.ts', 'property/nat.test.ts', 'property/nat-cluster.test.ts']
+  const units = ['unit/nat.test.ts', 'unit/nat-late.test.ts']
+  const files = [...units, 'property/nat.test.ts', 'property/nat-cluster.test.ts']
   const sources = files.map((file) => read(`test/${file}`)).join('\n')
   const tests = new Set([...sources.matchAll(/\bit\(\s*'([^']+)'/g)].map((m) => m[1] ?? ''))
   // The filtering modes are one test each, named by the mode.

@@ -94,6 +94,7 @@ class Direct implements Block {
     event() {},
     // Any answer will do.
     steersAlike: () => this.index % 3 > 0,
+    lowUs: () => this.time.us,
   }
 
   /** A packet that waits keeps its bytes; the next ones have others. */
