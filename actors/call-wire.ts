@@ -75,7 +75,7 @@ export class CallWriter {
   private isLast(type: RuntimeType, hash: number, words: Uint32Array): boolean {
     if (this.hash !== hash || this.type !== type) return false
     const { words: last } = this
-    for (let i = 0; i < type.key.words; i++) if (words[i] !== last[i]) return false
+    for (let i = 0; i < type.keyWords; i++) if (words[i] !== last[i]) return false
     return true
   }
 
@@ -83,7 +83,7 @@ export class CallWriter {
     type.writeKey(w, hash, words)
     this.type = type
     this.hash = hash
-    for (let i = 0; i < type.key.words; i++) this.words[i] = words[i]!
+    for (let i = 0; i < type.keyWords; i++) this.words[i] = words[i]!
   }
 }
 

@@ -322,7 +322,7 @@ export class Calls {
 
   private exists(type: RuntimeType, hash: number): boolean {
     const row = type.table.find(hash, type.words)
-    return row >= 0 && type.table.get(row, ENTRY) !== 0
+    return row >= 0 && type.table.aside(row, ENTRY) !== 0
   }
 
   private answer(

@@ -153,7 +153,7 @@ export class Collects {
     for (const row of type.table.rowsOfSlot(walk.slot, core.slots.slotBits)) {
       const number = type.table.get(row, ACTIVATION)
       const isHome = number !== 0 && type.affairOf(row) === undefined
-      if (core.model === 'local-only' ? number !== 0 : type.table.get(row, ENTRY) !== 0) {
+      if (core.model === 'local-only' ? number !== 0 : type.table.aside(row, ENTRY) !== 0) {
         walk.count++
         if (isHome) sayFound(core, type, row, walk.by, walk.id)
         else this.passOn(walk, row)
@@ -166,8 +166,8 @@ export class Collects {
     const { core } = this
     const { type } = walk
     type.table.keyOf(row, type.words)
-    const home = type.table.get(row, HOME)
-    const w = core.about(home, Kind.READ_HOME, type, type.table.get(row, HASH), type.words)
+    const home = type.table.aside(row, HOME)
+    const w = core.about(home, Kind.READ_HOME, type, type.table.aside(row, HASH), type.words)
     w.u32(walk.by)
     w.u32(walk.id)
     w.u8(COLLECT)

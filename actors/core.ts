@@ -248,15 +248,15 @@ export class Core {
   tidy(type: RuntimeType, row: Row): void {
     const { table } = type
     type.settleAffair(row)
-    if (table.get(row, ACTIVATION) || table.get(row, ENTRY) || type.affairOf(row)) return
+    if (table.get(row, ACTIVATION) || table.aside(row, ENTRY) || type.affairOf(row)) return
     table.delete(row)
   }
 
   /** Notes in the directory that the actor's home is `home`, by a move with a new number. */
   name(type: RuntimeType, row: Row, home: MemberNo): number {
-    const number = this.slots.nextNumber(this.slot(type.table.get(row, HASH)))
-    type.table.set(row, ENTRY, number)
-    type.table.set(row, HOME, home)
+    const number = this.slots.nextNumber(this.slot(type.table.aside(row, HASH)))
+    type.table.setAside(row, ENTRY, number)
+    type.table.setAside(row, HOME, home)
     return number
   }
 

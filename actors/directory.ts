@@ -48,7 +48,7 @@ export class Directory {
   ): void {
     const { core } = this
     const row = type.table.find(hash, type.words)
-    if (row >= 0 && type.table.get(row, ENTRY) !== 0) {
+    if (row >= 0 && type.table.aside(row, ENTRY) !== 0) {
       return this.order(type, row, asker, request)
     }
     const w = core.out.beginPart(asker, mustExist ? Kind.ABSENT : Kind.GRANT)
@@ -65,8 +65,8 @@ export class Directory {
   sendFor(type: RuntimeType, row: Row, request: number): boolean {
     const { core } = this
     const { table } = type
-    if (core.slots.state[core.slot(table.get(row, HASH))] !== HELD) return false
-    if (table.get(row, ENTRY) === 0 || table.get(row, HOME) === core.self) return false
+    if (core.slots.state[core.slot(table.aside(row, HASH))] !== HELD) return false
+    if (table.aside(row, ENTRY) === 0 || table.aside(row, HOME) === core.self) return false
     this.order(type, row, core.self, request)
     return true
   }
@@ -75,14 +75,14 @@ export class Directory {
   private order(type: RuntimeType, row: Row, to: MemberNo, request: number): void {
     const { core } = this
     const { table } = type
-    const number = table.get(row, ENTRY)
-    const home = table.get(row, HOME)
+    const number = table.aside(row, ENTRY)
+    const home = table.aside(row, HOME)
     const next = core.name(type, row, to)
     if (home === core.self && to !== home) {
       if (this.giveNow(type, row, { from: number, number: next, to, request })) return
     }
     table.keyOf(row, type.words)
-    const w = core.about(home, Kind.TRANSFER, type, table.get(row, HASH), type.words)
+    const w = core.about(home, Kind.TRANSFER, type, table.aside(row, HASH), type.words)
     w.u32(number)
     w.u32(next)
     w.u32(to)
@@ -96,10 +96,10 @@ export class Directory {
     if (core.isOld(r.u32())) return
     const row = type.table.find(hash, type.words)
     // Another number: a TRANSFER is on its way to that home, which answers from its tombstone (rule 4).
-    if (row < 0 || type.table.get(row, ENTRY) !== number) return
-    const home = type.table.get(row, HOME)
-    type.table.set(row, ENTRY, 0)
-    type.table.set(row, HOME, 0)
+    if (row < 0 || type.table.aside(row, ENTRY) !== number) return
+    const home = type.table.aside(row, HOME)
+    type.table.setAside(row, ENTRY, 0)
+    type.table.setAside(row, HOME, 0)
     const w = core.out.beginPart(home, Kind.REMOVED_OK)
     type.writeKey(w, hash, type.words)
     w.u32(number)
@@ -112,7 +112,7 @@ export class Directory {
     const number = r.u32()
     if (this.core.isOld(r.u32())) return
     const row = type.table.find(hash, type.words)
-    if (row < 0 || type.table.get(row, ENTRY) !== number) return
+    if (row < 0 || type.table.aside(row, ENTRY) !== number) return
     this.fetch(type, row)
   }
 
@@ -127,20 +127,20 @@ export class Directory {
   writeEntry(type: RuntimeType, row: Row, w: ByteWriter): void {
     const { table } = type
     table.keyOf(row, type.words)
-    w.u32(table.get(row, HASH))
-    for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
-    w.u32(table.get(row, ENTRY))
-    w.u32(table.get(row, HOME))
-    table.set(row, ENTRY, 0)
-    table.set(row, HOME, 0)
+    w.u32(table.aside(row, HASH))
+    for (let i = 0; i < type.keyWords; i++) w.u32(type.words[i]!)
+    w.u32(table.aside(row, ENTRY))
+    w.u32(table.aside(row, HOME))
+    table.setAside(row, ENTRY, 0)
+    table.setAside(row, HOME, 0)
   }
 
   readEntry(type: RuntimeType, r: ByteReader): void {
     const hash = r.u32()
     type.readWords(r)
     const row = this.core.rowFor(type, hash)
-    type.table.set(row, ENTRY, r.u32())
-    type.table.set(row, HOME, r.u32())
+    type.table.setAside(row, ENTRY, r.u32())
+    type.table.setAside(row, HOME, r.u32())
   }
 
   /**
@@ -161,7 +161,7 @@ export class Directory {
       const moves = type.writers === 'multi' || this.core.model === 'stop-and-sync'
       if (follows ? !this.core.isSteered(type) : !moves) continue
       for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
-        const home = type.table.get(row, HOME)
+        const home = type.table.aside(row, HOME)
         if (home !== 0 && home !== this.core.self) this.fetch(type, row)
       }
     }

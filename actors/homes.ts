@@ -44,7 +44,7 @@ export class Homes {
   /** The directory is here and names no home, and no life of the actor is about to end or begin here. */
   isAbsent(type: RuntimeType, hash: number, row: Row): boolean {
     if (this.core.slots.state[this.core.slot(hash)] !== HELD) return false
-    return row < 0 || (type.table.get(row, ENTRY) === 0 && type.table.get(row, AFFAIR) === 0)
+    return row < 0 || (type.table.aside(row, ENTRY) === 0 && type.table.get(row, AFFAIR) === 0)
   }
 
   /** Makes an actor whose directory entry and home are both here. */
@@ -69,7 +69,7 @@ export class Homes {
 
   private acquire(type: RuntimeType, row: Row, affair: Affair, now: number): void {
     const { core } = this
-    const hash = type.table.get(row, HASH)
+    const hash = type.table.aside(row, HASH)
     affair.acquire = core.nextRequest()
     affair.askedAt = now
     if (this.directory.sendFor(type, row, affair.acquire)) return
@@ -135,7 +135,7 @@ export class Homes {
     const { core } = this
     const { table } = type
     const number = table.get(row, ACTIVATION)
-    const hash = table.get(row, HASH)
+    const hash = table.aside(row, HASH)
     const affair = type.affairOf(row)
     table.keyOf(row, type.words)
     this.onGone(type, row)
@@ -143,9 +143,9 @@ export class Homes {
     if (affair?.transfer) {
       this.sendGone(type, hash, affair.transfer)
       affair.transfer = undefined
-    } else if (table.get(row, ENTRY) === number) {
-      table.set(row, ENTRY, 0) // the token is here: the directory notes it at once
-      table.set(row, HOME, 0)
+    } else if (table.aside(row, ENTRY) === number) {
+      table.setAside(row, ENTRY, 0) // the token is here: the directory notes it at once
+      table.setAside(row, HOME, 0)
     } else {
       this.tombs.add(core.activationId(hash, number))
       const w = core.partAbout(core.owner(hash), Kind.REMOVED, type, hash, type.words)
@@ -179,7 +179,7 @@ export class Homes {
     const { core } = this
     const { table } = type
     table.keyOf(row, type.words)
-    const w = core.about(transfer.to, Kind.STATE, type, table.get(row, HASH), type.words)
+    const w = core.about(transfer.to, Kind.STATE, type, table.aside(row, HASH), type.words)
     w.u32(transfer.number)
     w.u32(transfer.request)
     w.u8(1)
@@ -378,7 +378,7 @@ export class Homes {
     const { table } = type
     const row = table.find(hash, type.words)
     if (row >= 0 && table.get(row, ACTIVATION) !== 0) return row
-    return row < 0 || table.get(row, ENTRY) === 0 ? this.make(type, hash) : -1
+    return row < 0 || table.aside(row, ENTRY) === 0 ? this.make(type, hash) : -1
   }
 
   /**
@@ -387,7 +387,7 @@ export class Homes {
    */
   whenOwn(type: RuntimeType, hash: number, go: (row: Row) => void): void {
     const row = type.table.find(hash, type.words)
-    if (type.table.get(row, HOME) !== this.core.self) this.directory.fetch(type, row)
+    if (type.table.aside(row, HOME) !== this.core.self) this.directory.fetch(type, row)
     type.needAffair(row).deferred.push(go)
   }
 

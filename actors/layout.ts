@@ -14,17 +14,16 @@ import type { Field, Fields, NumberKind } from './fields.ts'
 export const HEADER_WORDS = 2
 /** Number of the activation here; 0: none. */
 export const ACTIVATION = 0
-/** Index + 1 into the table's list of what goes on with this actor (turns, moves, updates); 0: nothing. */
+/** Number of what goes on with this actor (turns, moves, updates); 0: nothing. */
 export const AFFAIR = 1
 
-/** Words from here on are beside the records: turns do not need them, and a record is the smaller for it. */
-export const ASIDE = 16
+/** Words beside the record: turns do not need them, and a record is the smaller for it. */
 export const ASIDE_WORDS = 3
-export const HASH = ASIDE
+export const HASH = 0
 /** The directory's entry, where this instance is the slot owner: the number it names (0: no entry) … */
-export const ENTRY = ASIDE + 1
+export const ENTRY = 1
 /** … and the home it names. */
-export const HOME = ASIDE + 2
+export const HOME = 2
 
 export interface Page {
   readonly u8: Uint8Array

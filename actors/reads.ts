@@ -84,7 +84,7 @@ export class Reads {
     this.cache = new LRUCache({ max })
     this.departures = new LRUCache({ max })
     homes.onGone = (type, row) => {
-      if (type.hasStale) this.departed(type, type.table.get(row, HASH))
+      if (type.hasStale) this.departed(type, type.table.aside(row, HASH))
     }
   }
 
@@ -306,13 +306,13 @@ export class Reads {
     const method = r.u8()
     const { table } = type
     const row = table.find(hash, type.words)
-    const entry = row < 0 ? 0 : table.get(row, ENTRY)
+    const entry = row < 0 ? 0 : table.aside(row, ENTRY)
     if (entry === 0 || this.homes.isTomb(hash, entry)) return this.sayAbsent(by, id, method)
     if (table.get(row, ACTIVATION) !== 0) {
       return this.read(type, row, by, id, method, r, payload)
     }
-    if (table.get(row, HOME) === this.core.self) return this.defer(type, row, payload)
-    const w = this.core.out.begin(table.get(row, HOME), Kind.READ_HOME)
+    if (table.aside(row, HOME) === this.core.self) return this.defer(type, row, payload)
+    const w = this.core.out.begin(table.aside(row, HOME), Kind.READ_HOME)
     w.raw(payload)
     this.core.out.end()
   }
@@ -423,7 +423,7 @@ export function sayFound(core: Core, type: RuntimeType, row: Row, by: MemberNo, 
   w.u32(id)
   w.u8(STATE)
   type.table.keyOf(row, type.words)
-  for (let i = 0; i < type.key.words; i++) w.u32(type.words[i]!)
+  for (let i = 0; i < type.keyWords; i++) w.u32(type.words[i]!)
   type.table.encode(row, w)
   core.out.end()
 }

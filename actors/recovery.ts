@@ -162,7 +162,7 @@ export class Recovery {
     const asks = affair !== undefined && this.asksInVain(affair)
     const moves = affair && (affair.transfer || asks || affair.due || affair.held)
     if (number === 0 && !moves) return
-    const hash = table.get(row, HASH)
+    const hash = table.aside(row, HASH)
     for (const no of this.holders(this.core.slot(hash))) {
       const w = scribes.get(no)?.room()
       if (!w) continue // it came after the crash, and has no part in this
@@ -226,8 +226,8 @@ export class Recovery {
     }
     if (activation === 0) return
     const row = core.rowFor(type, hash)
-    type.table.set(row, ENTRY, activation)
-    type.table.set(row, HOME, from)
+    type.table.setAside(row, ENTRY, activation)
+    type.table.setAside(row, HOME, from)
   }
 
   /** Follows the orders from where the state is; what they do not reach will not come about. */
@@ -239,8 +239,8 @@ export class Recovery {
     const { table } = type
     const made = new Set<number>()
     const coming = new Map<MemberNo, number>()
-    let at = table.get(row, ENTRY)
-    let home = table.get(row, HOME)
+    let at = table.aside(row, ENTRY)
+    let home = table.aside(row, HOME)
     for (let order = orderOf(c, home, at); order; order = orderOf(c, home, at)) {
       made.add(order.from)
       c.served.add(`${order.to} ${order.request}`)
@@ -248,8 +248,8 @@ export class Recovery {
       home = order.to
       if (order.request === 0) coming.set(home, (coming.get(home) ?? 0) + 1)
     }
-    table.set(row, ENTRY, at)
-    table.set(row, HOME, home)
+    table.setAside(row, ENTRY, at)
+    table.setAside(row, HOME, home)
     for (const told of c.told) {
       const orders = told.orders.map((o) => o.from).filter((from) => !made.has(from))
       const due = coming.get(told.from) ?? 0

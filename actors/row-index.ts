@@ -83,8 +83,8 @@ export class RowIndex {
   }
 
   private double(): void {
-    this.entries = this.entries.flatMap((e) => [e, e])
-    this.segments = this.segments.flatMap((s) => [s, s])
+    this.entries = eachTwice(this.entries)
+    this.segments = eachTwice(this.segments)
     this.shifts = Uint8Array.from(
       { length: this.shifts.length * 2 },
       (_, i) => this.shifts[i >> 1]!,
@@ -145,6 +145,13 @@ export class RowIndex {
   get bytes(): number {
     return [...new Set(this.entries)].reduce((sum, e) => sum + e.byteLength, 0)
   }
+}
+
+/** By `push`: an array of `flatMap` is of another kind to the engine, and the code for the one does not run on the other. */
+function eachTwice<T>(all: readonly T[]): T[] {
+  const twice: T[] = []
+  for (const one of all) twice.push(one, one)
+  return twice
 }
 
 function put(entries: Int32Array, shift: number, hash: number, row: Row): void {

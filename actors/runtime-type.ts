@@ -109,6 +109,8 @@ export class RuntimeType {
   readonly definition: Definition
   readonly writers: Writers
   readonly key: KeyType<unknown>
+  /** A field of one class: the keys' own are of as many shapes as there are kinds of keys. */
+  readonly keyWords: number
   readonly table: ActorTable
   readonly methods: readonly RuntimeMethod[]
   readonly hasStale: boolean
@@ -123,7 +125,8 @@ export class RuntimeType {
   recentKey: unknown
   /** One record outside the table, for reading states that only pass through. */
   private readonly passing: ActorTable
-  private readonly affairs: (Affair | undefined)[] = []
+  /** By number; 0 is nobody's. Never empty: to the engine an empty list is another kind of list. */
+  private readonly affairs: (Affair | undefined)[] = [undefined]
   /** Settled ones that are kept: a burst of moves would make garbage of one at each end of each move. */
   private settledAffairs = 0
   private readonly freeAffairs: number[] = []
@@ -140,6 +143,7 @@ export class RuntimeType {
     const { type, key } = definition
     this.writers = type.writers
     this.key = key
+    this.keyWords = key.words
     this.words = new Uint32Array(Math.max(1, key.words))
     const layout = layoutOf(type.fields as Fields, key.words)
     this.table = new ActorTable(layout, options)
@@ -179,14 +183,14 @@ export class RuntimeType {
 
   affairOf(row: Row): Affair | undefined {
     const at = this.table.get(row, AFFAIR)
-    return at === 0 ? undefined : this.affairs[at - 1]
+    return at === 0 ? undefined : this.affairs[at]
   }
 
   needAffair(row: Row): Affair {
     const found = this.affairOf(row)
     if (found) return found
     const at = this.freeAffairs.pop() ?? this.affairs.length
-    this.table.set(row, AFFAIR, at + 1)
+    this.table.set(row, AFFAIR, at)
     const settled = this.affairs[at]
     if (settled) {
       this.settledAffairs--
@@ -218,7 +222,7 @@ export class RuntimeType {
   settleAffair(row: Row): void {
     const at = this.table.get(row, AFFAIR)
     if (at === 0) return
-    const a = this.affairs[at - 1]!
+    const a = this.affairs[at]!
     const open =
       a.acquire ||
       a.busy ||
@@ -234,8 +238,8 @@ export class RuntimeType {
     if (open) return
     a.row = -1 // all else in it is as it was when it was made
     if (this.settledAffairs < AFFAIRS_KEPT_MAX) this.settledAffairs++
-    else this.affairs[at - 1] = undefined
-    this.freeAffairs.push(at - 1)
+    else this.affairs[at] = undefined
+    this.freeAffairs.push(at)
     this.table.set(row, AFFAIR, 0)
   }
 
@@ -246,7 +250,7 @@ export class RuntimeType {
     }
   }
   get affairCount(): number {
-    return this.affairs.length - this.freeAffairs.length
+    return this.affairs.length - 1 - this.freeAffairs.length
   }
 
   method(index: number): RuntimeMethod {
@@ -256,7 +260,7 @@ export class RuntimeType {
   }
 
   writeKey(w: ByteWriter, hash: number, words: Uint32Array): void {
-    const count = this.key.words
+    const count = this.keyWords
     w.ensure(5 + 4 * count)
     const { view } = w
     let at = w.pos
@@ -268,7 +272,7 @@ export class RuntimeType {
   }
   /** Reads the words behind the hash into `words`. */
   readWords(r: ByteReader): void {
-    const count = this.key.words
+    const count = this.keyWords
     let at = r.skip(4 * count)
     for (let i = 0; i < count; i++, at += 4) this.words[i] = r.view.getUint32(at, true)
   }

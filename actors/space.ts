@@ -92,16 +92,16 @@ export class Space {
   private leaving = false
 
   constructor(o: SpaceOptions) {
-    const limits = { ...defaultLimits, ...o.limits }
+    const limits = o.limits ? { ...defaultLimits, ...o.limits } : defaultLimits
     const { self, out, clock, slotBits, placement = 'aligned', model = 'shared' } = o
     const isStore = o.isStore === true
     const types = Object.entries(o.types).map(
       ([name, keyed], id) => new RuntimeType(id, name, keyed, { slotBits, ...limits }),
     )
     const entries = {
-      give: this.giveEntries.bind(this),
-      take: this.takeEntries.bind(this),
-      drop: this.dropEntries.bind(this),
+      give: (slot: number, w: ByteWriter) => this.giveEntries(slot, w),
+      take: (_slot: number, r: ByteReader) => this.takeEntries(r),
+      drop: (slot: number) => this.dropEntries(slot),
     }
     const slots = new Slots({ self, slotBits, out, entries })
     if (model === 'local-only' || isStore) slots.holdAll()
@@ -346,7 +346,7 @@ export class Space {
     for (const type of this.core.types) {
       const { table } = type
       const rows = table.rowsOfSlot(slot, this.core.slots.slotBits)
-      const entries = rows.filter((row) => table.get(row, ENTRY) !== 0)
+      const entries = rows.filter((row) => table.aside(row, ENTRY) !== 0)
       w.u32(entries.length)
       for (const row of entries) {
         this.directory.writeEntry(type, row, w)
@@ -355,7 +355,7 @@ export class Space {
     }
   }
 
-  private takeEntries(_slot: number, r: ByteReader): void {
+  private takeEntries(r: ByteReader): void {
     for (const type of this.core.types) {
       for (let n = r.u32(); n > 0; n--) this.directory.readEntry(type, r)
     }
@@ -364,8 +364,8 @@ export class Space {
   private dropEntries(slot: number): void {
     for (const type of this.core.types) {
       for (const row of type.table.rowsOfSlot(slot, this.core.slots.slotBits)) {
-        type.table.set(row, ENTRY, 0)
-        type.table.set(row, HOME, 0)
+        type.table.setAside(row, ENTRY, 0)
+        type.table.setAside(row, HOME, 0)
         this.core.tidy(type, row)
       }
     }

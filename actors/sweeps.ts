@@ -43,7 +43,7 @@ export class Sweeps {
     const { core } = this
     const number = type.table.get(row, ACTIVATION)
     if (number === 0) return
-    const hash = type.table.get(row, HASH)
+    const hash = type.table.aside(row, HASH)
     const affair = type.affairOf(row)
     if (affair && (affair.transfer || affair.busy || affair.released === number)) return
     const state = core.slots.state[core.slot(hash)]

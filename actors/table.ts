@@ -2,7 +2,6 @@ import type { ByteReader, ByteWriter } from '../bus/index.ts'
 import {
   ACTIVATION,
   AFFAIR,
-  ASIDE,
   ASIDE_WORDS,
   type Cursor,
   ENTRY,
@@ -139,9 +138,9 @@ export class ActorTable {
     words[at + ACTIVATION] = 0
     words[at + AFFAIR] = 0
     for (let i = 0; i < this.keyWords; i++) words[at + HEADER_WORDS + i] = key[i]!
-    this.set(row, HASH, hash)
-    this.set(row, ENTRY, 0)
-    this.set(row, HOME, 0)
+    this.setAside(row, HASH, hash)
+    this.setAside(row, ENTRY, 0)
+    this.setAside(row, HOME, 0)
     this.index.add(hash, row)
     this.size++
     return row
@@ -150,7 +149,7 @@ export class ActorTable {
   private newRow(): Row {
     const row = this.free
     if (row >= 0) {
-      this.free = this.get(row, HASH) - 1
+      this.free = this.aside(row, HASH) - 1
       return row
     }
     if (this.unused >>> this.pageBits === this.pages.length) {
@@ -161,28 +160,31 @@ export class ActorTable {
 
   /** Frees a record: nothing here refers to the actor any more. */
   delete(row: Row): void {
-    this.index.delete(this.get(row, HASH), row)
+    this.index.delete(this.aside(row, HASH), row)
     this.size--
     const page = this.pages[row >>> this.pageBits]!
     const at = (row & this.pageMask) * this.plainCount
     for (let j = 0; j < this.plainCount; j++) page.plain[at + j] = undefined
     this.set(row, ACTIVATION, 0)
-    this.set(row, ENTRY, FREED)
-    this.set(row, HASH, this.free + 1)
+    this.setAside(row, ENTRY, FREED)
+    this.setAside(row, HASH, this.free + 1)
     this.free = row
   }
 
+  /** A word of the record's head. */
   get(row: Row, word: number): number {
-    const page = this.pages[row >>> this.pageBits]!
-    const record = row & this.pageMask
-    if (word < ASIDE) return page.u32[record * this.strideWords + word]!
-    return page.aside[record * ASIDE_WORDS + word - ASIDE]!
+    return this.pages[row >>> this.pageBits]!.u32[(row & this.pageMask) * this.strideWords + word]!
   }
   set(row: Row, word: number, value: number): void {
-    const page = this.pages[row >>> this.pageBits]!
-    const record = row & this.pageMask
-    if (word < ASIDE) page.u32[record * this.strideWords + word] = value
-    else page.aside[record * ASIDE_WORDS + word - ASIDE] = value
+    this.pages[row >>> this.pageBits]!.u32[(row & this.pageMask) * this.strideWords + word] = value
+  }
+
+  /** A word that lies beside the record. */
+  aside(row: Row, word: number): number {
+    return this.pages[row >>> this.pageBits]!.aside[(row & this.pageMask) * ASIDE_WORDS + word]!
+  }
+  setAside(row: Row, word: number, value: number): void {
+    this.pages[row >>> this.pageBits]!.aside[(row & this.pageMask) * ASIDE_WORDS + word] = value
   }
 
   keyOf(row: Row, out: Uint32Array): void {
@@ -241,7 +243,7 @@ export class ActorTable {
   }
 
   isFree(row: Row): boolean {
-    return this.get(row, ENTRY) === FREED
+    return this.aside(row, ENTRY) === FREED
   }
 
   /** Row numbers run from 0 to this; those not in use have no activation. */

@@ -148,7 +148,7 @@ export class Updates {
     if (outbox.underway) return // goes on when the answer comes
     const first = outbox.entries[0]
     if (!first) return this.close(outbox)
-    outbox.to = this.core.owner(outbox.type.table.get(outbox.row, HASH))
+    outbox.to = this.core.owner(outbox.type.table.aside(outbox.row, HASH))
     if (this.core.out.creditLeft(outbox.to) <= 0) return this.markDirty(outbox)
     outbox.underway = true
     if ('count' in first) this.sendBatch(outbox)
@@ -167,7 +167,7 @@ export class Updates {
     while (count < entries.length && count < BATCH_UPDATES_MAX && 'count' in entries[count]!)
       count++
     type.table.keyOf(row, words)
-    const hash = type.table.get(row, HASH)
+    const hash = type.table.aside(row, HASH)
     const w = core.partAbout(outbox.to, Kind.UNTETHER, type, hash, words)
     w.ensure(10)
     w.view.setUint32(w.pos, core.self, true)

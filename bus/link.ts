@@ -58,7 +58,7 @@ const FIRST_SLAB_BYTES = 16 * 1024
 /** Frames by their number, between the oldest that is kept and the newest: a ring that grows. */
 class FrameRing {
   private frames: (Uint8Array | undefined)[] = new Array(16).fill(undefined)
-  private at: number[] = new Array(16).fill(0)
+  private at = new Float64Array(16)
   private mask = 15
 
   get(seq: number): Uint8Array {
@@ -81,7 +81,7 @@ class FrameRing {
     const { frames, at, mask } = this
     const size = frames.length * 2
     this.frames = new Array(size).fill(undefined)
-    this.at = new Array(size).fill(0)
+    this.at = new Float64Array(size)
     this.mask = size - 1
     for (let seq = oldest; seq < end; seq++) {
       this.frames[seq & this.mask] = frames[seq & mask]

@@ -56,7 +56,7 @@ export class Links {
 
   constructor(options: LinksOptions) {
     this.options = options
-    this.limits = { ...defaultLimits, ...options.limits }
+    this.limits = options.limits ? { ...defaultLimits, ...options.limits } : defaultLimits
     this.self = options.self
     this.transmission = new Transmission(options, this.limits, this.stats)
     this.table = new LinkTable(

@@ -83,8 +83,17 @@ export class Intake {
     const { id, dueMs, count } = head
     const left = count + 1
     const arrivedMs = this.o.wallMs()
-    const none = { forwarded: 0, dropped: 0, outputs: [] }
-    const batch: Batch = { from, id, bytes, dueMs, arrivedMs, left, ...none }
+    const batch: Batch = {
+      from,
+      id,
+      bytes,
+      dueMs,
+      arrivedMs,
+      left,
+      forwarded: 0,
+      dropped: 0,
+      outputs: [],
+    }
     this.open++
     this.reading = batch
     this.taken = 0

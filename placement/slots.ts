@@ -250,7 +250,7 @@ export class Slots {
   }
 
   onSlot(r: ByteReader): void {
-    this.tokenBytes += (r.left - this.tokenBytes) / 8
+    this.tokenBytes += Math.round((r.left - this.tokenBytes) / 8)
     const slot = r.u16()
     invariant(this.state[slot]! < HELD && !this.recovering[slot], `slot ${slot} has one token`)
     this.counters[slot] = r.u32()

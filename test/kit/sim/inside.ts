@@ -6,12 +6,12 @@ import type { Instance, Source } from '../../../cli/index.ts'
  * needs no switch for them. What is named here and is not there fails loudly.
  */
 
-/** Words of an actor's record, as actors/layout.ts has them. */
+/** Words of an actor's record, and beside it, as actors/layout.ts has them. */
 export const ACTIVATION = 0
 export const AFFAIR = 1
-export const HASH = 16
-export const ENTRY = 17
-export const HOME = 18
+export const HASH = 0
+export const ENTRY = 1
+export const HOME = 2
 
 export interface Affair {
   busy: boolean
@@ -27,6 +27,7 @@ export interface ActorType {
   readonly words: Uint32Array
   readonly table: {
     get(row: number, word: number): number
+    aside(row: number, word: number): number
     find(hash: number, words: Uint32Array): number
     keyOf(row: number, words: Uint32Array): void
   }

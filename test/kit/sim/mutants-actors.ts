@@ -103,7 +103,7 @@ export const actorMutants: readonly MutantOf[] = [
         const row = type.table.find(hash, type.words)
         const number = row < 0 ? 0 : type.table.get(row, ACTIVATION)
         const isHeld = slots.state[core.slot(hash)] === HELD
-        const isNamed = number !== 0 && type.table.get(row, ENTRY) === number
+        const isNamed = number !== 0 && type.table.aside(row, ENTRY) === number
         return isHeld && isNamed ? row : original(type, hash)
       }),
   },

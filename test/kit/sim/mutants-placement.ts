@@ -144,7 +144,8 @@ export const placementMutants: readonly MutantOf[] = [
     leaveOut: ({ homes }) =>
       replace(homes, 'isAbsent', () => (type: ActorType, _hash: number, row: number) => {
         if (row < 0) return true
-        return [ACTIVATION, ENTRY, AFFAIR].every((word) => type.table.get(row, word) === 0)
+        const isHere = [ACTIVATION, AFFAIR].some((word) => type.table.get(row, word) !== 0)
+        return !isHere && type.table.aside(row, ENTRY) === 0
       }),
   },
   {
@@ -207,7 +208,7 @@ function onOwnAcquire(
   act: (type: ActorType, row: number, to: MemberNo, request: number) => void,
 ): void {
   replace(directory, 'order', (original: typeof act) => (type, row, to, request) => {
-    const own = type.table.get(row, HOME) === to && request !== 0
+    const own = type.table.aside(row, HOME) === to && request !== 0
     return own ? act(type, row, to, request) : original(type, row, to, request)
   })
 }
@@ -215,7 +216,7 @@ function onOwnAcquire(
 function answerEarlyTransfers({ homes }: Inside): void {
   const gone = method<[ActorType, number, Transfer], void>(homes, 'sendGone')
   replace(homes, 'hold', () => (type: ActorType, row: number, order: Transfer) => {
-    gone(type, type.table.get(row, HASH), order)
+    gone(type, type.table.aside(row, HASH), order)
   })
 }
 
