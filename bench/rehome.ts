@@ -1,4 +1,5 @@
 import { numberKey } from '../actors/index.ts'
+import { NatsBus } from '../bus/index.ts'
 import { type Instance, rehearse } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { SLOT_BITS, slotOf } from '../placement/index.ts'
@@ -6,7 +7,7 @@ import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
 import { median, rate, type Sample } from './measure.ts'
 import { inFlight, joinInstance, onError, until } from './members.ts'
-import { twoBuses } from './pair.ts'
+import { natsGround, twoBuses } from './pair.ts'
 
 /** Turns that wait for their actors at once, of all those whose packets come in a burst. */
 const AT_ONCE = 8192
@@ -104,12 +105,21 @@ async function drain(to: Instance, actors: number): Promise<Sample> {
   return { count: due, wallMs: performance.now() - start, cpuMs: (user + system) / 1000 }
 }
 
+/** As an instance does before it joins: by memory and by NATS. */
+async function rehearsed(): Promise<void> {
+  const nats = await natsGround()
+  const bus = await NatsBus.connect({ servers: nats.url, cluster: 'bench', name: 'rehearsal' })
+  await rehearse(onError, bus)
+  await bus.close()
+  await nats.close()
+}
+
 export const rehome: Bench = {
   name: 'rehome',
   summary:
     'actors/s that rehome on first access, and in the background drain, over memory and over NATS',
   async run(o) {
-    await rehearse(onError)
+    await rehearsed()
     const usual = o.tiny ? 500 : USUAL
     const clusters = o.tiny ? 1 : DRAINS
     const rows = await over('memory', usual, clusters, o)

@@ -10,5 +10,5 @@ process.once('message', () => {
   void joinInstance(bus, id, flowCounter).then(() => process.send?.('joined'))
 })
 process.once('disconnect', () => process.exit(0))
-await rehearse(onError)
+await rehearse(onError, bus)
 process.send?.('ready')

@@ -14,8 +14,7 @@ import { Stalls } from './stalls.ts'
 const [id = '', servers = '', idle = '0'] = process.argv.slice(2)
 
 /** Joins, and once all slots are its own makes its actors. */
-async function join(): Promise<void> {
-  const bus = await NatsBus.connect({ servers, cluster: 'bench', name: id })
+async function join(bus: NatsBus): Promise<void> {
   const { body } = await joinInstance(bus, id, churning)
   if (Number(idle) === 0) return
   const { space } = body.member
@@ -23,11 +22,15 @@ async function join(): Promise<void> {
   makeIdleFlows(space.handles as Handles<typeof churning.state>, Number(idle))
 }
 
+let bus: NatsBus | undefined
 process.on('message', async (word) => {
-  if (word === 'join') await join()
+  if (word === 'join' && bus) await join(bus)
   process.send?.(stalls.tell(word === 'tell'))
 })
 process.once('disconnect', () => process.exit(0))
-if (servers !== '') await rehearse(onError)
+if (servers !== '') {
+  bus = await NatsBus.connect({ servers, cluster: 'bench', name: id })
+  await rehearse(onError, bus)
+}
 const stalls = new Stalls()
 process.send?.(stalls.tell(true))

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, Events, type NatsConnection, type Subscription } from 'nats'
+import { connect, Events, type NatsConnection, nuid, type Subscription } from 'nats'
 import { RehomeError } from './errors.ts'
 import { Inbox } from './natsinbox.ts'
 import { encodeCluster, NatsRegister } from './natsregister.ts'
@@ -28,7 +28,7 @@ export interface NatsBusOptions {
 export class NatsBus implements Bus {
   readonly register: Register
   private readonly nc: NatsConnection
-  private readonly ownRegister: NatsRegister
+  private readonly ownRegister: NatsRegister | undefined
   private readonly onError: (e: unknown) => void
   /** Of this cluster's members, all but their number. */
   private readonly prefix: string
@@ -42,13 +42,13 @@ export class NatsBus implements Bus {
 
   private constructor(
     nc: NatsConnection,
-    register: NatsRegister,
+    register: Register | NatsRegister,
     prefix: string,
     onError: (e: unknown) => void,
   ) {
     this.nc = nc
     this.register = register
-    this.ownRegister = register
+    this.ownRegister = register instanceof NatsRegister ? register : undefined
     this.prefix = prefix
     this.onError = onError
     void this.followStatus()
@@ -65,6 +65,14 @@ export class NatsBus implements Bus {
       await nc.close()
       throw e
     }
+  }
+
+  /**
+   * A bus of this process alone, by the same connection and with a register of its own: what is sent goes to the server and
+   * back. It lasts as long as the connection.
+   */
+  loop(register: Register): Bus {
+    return new NatsBus(this.nc, register, `${this.prefix}${nuid.next()}.`, this.onError)
   }
 
   async listen(no: MemberNo, onFrame: (frame: Uint8Array) => void): Promise<{ stop(): void }> {
@@ -124,6 +132,8 @@ export class NatsBus implements Bus {
   async close(): Promise<void> {
     if (this.closed) return
     this.closed = true
+    // The connection is not this one's to close.
+    if (!this.ownRegister) return
     this.ownRegister.close()
     if (this.connected) await within(DRAIN_MS_MAX, this.nc.drain())
     await within(DRAIN_MS_MAX, this.nc.close())
@@ -153,7 +163,7 @@ export class NatsBus implements Bus {
   private reconnected(): void {
     this.connected = true
     if (this.closed) return
-    this.ownRegister.renew()
+    this.ownRegister?.renew()
     for (const listener of this.reconnectListeners) {
       try {
         listener()

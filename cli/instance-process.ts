@@ -28,7 +28,7 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   const settings = await readSettings(bus.register, cluster)
   const nf = await loadNF(settings.nf)
   const env = nf.setup(settings.options)
-  if (!o.store) await rehearse(onError, { nf, settings })
+  if (!o.store) await rehearse(onError, bus, { nf, settings })
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined
   let evict = (_why: Error) => {}

@@ -1,10 +1,10 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
-import { singleWriter, u32 } from '../actors/index.ts'
-import { MemoryHub, systemClock } from '../bus/index.ts'
+import { f64, multiWriter, singleWriter, u32, untether } from '../actors/index.ts'
+import { MemoryHub, type NatsBus, systemClock } from '../bus/index.ts'
 import { SyntheticTraffic, syntheticDefaults } from '../loadgen/index.ts'
 import { defineNF, forward, type NF, steeringOf } from '../nf-apps/index.ts'
-import { symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
+import { ip, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
 import { SLOT_BITS } from '../placement/index.ts'
 import type { Entered } from './enter.ts'
 import { feed } from './feed.ts'
@@ -13,11 +13,24 @@ import { joinInstance, joinSource, type OnError } from './join.ts'
 import type { ClusterSettings } from './settings.ts'
 
 const Flow = singleWriter('rehearsed', { packets: u32 })
+const Host = multiWriter(
+  'rehearsed-host',
+  { packets: f64 },
+  {
+    add: untether(
+      (s, n: number) => {
+        s.packets += n
+      },
+      { merge: (a, b) => a + b },
+    ),
+  },
+)
 
-/** What every instance rehearses: nothing of it is the user's. */
+/** What every instance rehearses: nothing of it is the user's. Actors of both kinds, since code that knows one is made anew for two. */
 const counted = defineNF('rehearsal', {
-  state: { flows: Flow.keyedBy(symmetricFlow) },
-  onPacket(p, { flows }) {
+  state: { flows: Flow.keyedBy(symmetricFlow), hosts: Host.keyedBy(ip) },
+  onPacket(p, { flows, hosts }) {
+    hosts.at(p.src).add(1)
     return flows.with(symmetricFlowOf(p), (flow) => {
       flow.packets++
       return forward
@@ -42,8 +55,18 @@ const PACKETS_OF_NF = 40_000
 const FLOWS = 8_000
 /** Bytes, for NFs that look into packets. */
 const PAYLOAD = [64, 512] as const
-const PART_MS = 200
-const FLIPS = { flipsPerStep: 64, flipEveryMs: 1 }
+
+/** How instances become more, and how many slots flip at a time. */
+interface Course {
+  /** Instances in each part. */
+  readonly scale: readonly number[]
+  readonly partMs: number
+  readonly flipsPerStep: number
+}
+/** By memory: short. */
+const BRIEF: Course = { scale: [1, 2], partMs: 200, flipsPerStep: 64 }
+/** By the cluster's bus: few flips at a time, since what each flip and each frame cause is to run often; so the packets go on for longer. */
+const FINE: Course = { scale: [1, 2, 2, 2, 2], partMs: 250, flipsPerStep: 8 }
 /** A slow NF is not rehearsed to the end: who scales out waits for it. */
 const MS_MAX = 5_000
 
@@ -60,19 +83,24 @@ interface Rehearsed {
 const HEAP_GROWS_PERCENT = 300
 
 /**
- * A scale-out within this process, by the memory bus, before it takes part in one: the engine compiles by what runs often, and an
+ * Scale-outs within this process, before it takes part in one: the engine compiles by what runs often, and an
  * instance that began cold would be some 50 ms late with its first packets and actors (`npm run bench -- scale-out`), and
  * a few hundred where its NF has much code. So an NF that `rehearses` is run too, over actors and an environment that are
  * thrown away.
+ *
+ * There are two, by memory and then by the bus that the cluster uses, with members of their own: code that has met only one member of
+ * a kind is thrown away at the second, and the client of the bus is as much code as a member is.
  */
-export async function rehearse(onError: OnError, own?: Rehearsed): Promise<void> {
+export async function rehearse(onError: OnError, bus?: NatsBus, own?: Rehearsed): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWS_PERCENT}`)
-  await scaleOut(standIn, PACKETS, onError)
+  await scaleOut(standIn, PACKETS, BRIEF, onError)
+  if (bus) await scaleOut(standIn, PACKETS, FINE, onError, bus)
   if (!own?.nf.rehearses) return
   // What it cannot do here, such as without a store, it is told by its own packets.
   await scaleOut(
     { ...own, settings: { ...own.settings, model: 'shared' } },
     PACKETS_OF_NF,
+    BRIEF,
     () => {},
   )
 }
@@ -80,16 +108,22 @@ export async function rehearse(onError: OnError, own?: Rehearsed): Promise<void>
 async function scaleOut(
   { nf, settings }: Rehearsed,
   total: number,
+  { scale, partMs, flipsPerStep }: Course,
   onError: OnError,
+  nats?: NatsBus,
 ): Promise<void> {
   const clock = systemClock()
   const hub = new MemoryHub({ clock })
+  const loop = nats?.loop(hub.connect().register)
   const env = nf.setup(settings.options)
-  const common = (id: string) => ({ bus: hub.connect(), clock, id, nf, settings, onError })
+  const common = (id: string) => ({ bus: loop ?? hub.connect(), clock, id, nf, settings, onError })
   const instances: Entered<Instance>[] = [await joinInstance(common('1'), env)]
-  const source = await joinSource(common('source'), FLIPS)
+  const source = await joinSource(common('source'), { flipsPerStep, flipEveryMs: 1 })
+  let joined = false
   let joining: Promise<unknown> = Promise.resolve()
   const scaleTo = () => {
+    if (joined) return
+    joined = true
     joining = joinInstance(common('2'), env).then((second) => instances.push(second))
   }
   const end = clock.now() + MS_MAX
@@ -103,8 +137,8 @@ async function scaleOut(
       payload: PAYLOAD,
     }),
     total,
-    scale: [1, 2],
-    partMs: PART_MS,
+    scale,
+    partMs,
     rate: 0,
     scaleTo,
     stopped: isOver,
@@ -117,4 +151,5 @@ async function scaleOut(
   const isDue = () => !steerer.settled || steerer.outstanding > 0 || isMoving()
   while (isDue() && !isOver()) await turn()
   for (const one of [source, ...instances]) one.stop()
+  await loop?.close()
 }

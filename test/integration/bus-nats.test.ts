@@ -9,6 +9,7 @@ import {
   findNatsServer,
   Kind,
   Links,
+  MemoryHub,
   NatsBus,
   type NatsServer,
   RehomeError,
@@ -251,6 +252,24 @@ describe.runIf(program)('on a real nats-server', () => {
     await delay(20)
     expect(came).toEqual(['a.b'])
     await Promise.all(buses.map((bus) => bus.close()))
+  })
+
+  it('carries frames of a loop by the connection that others use, which stays open behind it', async () => {
+    const bus = await NatsBus.connect({ servers: server.url, cluster: 'loops', name: 'x' })
+    const { register } = new MemoryHub({ clock: systemClock() }).connect()
+    const came: string[] = []
+    const loops = [bus.loop(register), bus.loop(register)] as const
+    await loops[0].listen(1, (frame) => void came.push(`first ${frame[0]}`))
+    await loops[1].listen(1, (frame) => void came.push(`second ${frame[0]}`))
+    await bus.listen(1, (frame) => void came.push(`bus ${frame[0]}`))
+    loops[0].publish(1, new Uint8Array([1]))
+    loops[1].publish(1, new Uint8Array([2]))
+    await until('both have come', () => came.length === 2)
+    for (const loop of loops) await loop.close()
+    bus.publish(1, new Uint8Array([3]))
+    await until('the bus goes on', () => came.length === 3)
+    expect(came).toEqual(['first 1', 'second 2', 'bus 3'])
+    await bus.close()
   })
 
   it('lives on when a listener throws, and tells of it', async () => {

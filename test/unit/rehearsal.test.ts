@@ -35,7 +35,7 @@ async function rehearsed(
     model: 'remote-only',
     slotBits: SLOT_BITS,
   } as const
-  await rehearse(() => void seen.errors++, { nf, settings })
+  await rehearse(() => void seen.errors++, undefined, { nf, settings })
   return seen
 }
 
