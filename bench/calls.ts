@@ -1,5 +1,3 @@
-import { fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { connect } from 'nats'
 import { NatsBus } from '../bus/index.ts'
 import type { Source } from '../cli/index.ts'
@@ -9,7 +7,7 @@ import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
 import { cpuNs, paired, rate, ratioOf, type Sample, warm } from './measure.ts'
 import { inFlight, joinSource, until, wallMs } from './members.ts'
-import { natsGround } from './pair.ts'
+import { withEnd } from './pair.ts'
 
 const AT_ONCE = 1024
 /** Updates made before messages have their turn: a burst of packets. */
@@ -87,24 +85,15 @@ export const calls: Bench = {
   summary:
     'calls/s to an actor in another process over NATS, 1,024 in flight ÷ nc.request ÷ a batched echo',
   async run(o) {
-    const ground = await natsGround()
-    const child = fork(fileURLToPath(new URL('./calls-process.js', import.meta.url)), [ground.url])
-    try {
-      await new Promise((resolve, reject) => {
-        child.once('message', resolve)
-        child.once('exit', () => reject(new Error('the other process has ended')))
-      })
-      const bus = await NatsBus.connect({ servers: ground.url, cluster: 'bench', name: 'caller' })
+    return withEnd('shared', async (url) => {
+      const bus = await NatsBus.connect({ servers: url, cluster: 'bench', name: 'caller' })
       const source = await joinSource(bus, counters, wallMs)
       try {
-        return await compare(ground.url, source.body, o)
+        return await compare(url, source.body, o)
       } finally {
         source.stop()
         await bus.close()
       }
-    } finally {
-      child.disconnect()
-      await ground.close()
-    }
+    })
   },
 }

@@ -83,6 +83,12 @@ export function wallNs(samples: readonly Sample[]): number {
   return median(samples.map((s) => (s.wallMs * 1e6) / s.count))
 }
 
+/** In a row's note: what an arm did a second, and what of it was its caller's. */
+export function told(samples: readonly Sample[]): string {
+  const perSecond = (median(samples.map(rate)) / 1000).toFixed(0)
+  return `${perSecond} k/s, cpu ${cpuNs(samples).toFixed(0)} ns of the caller`
+}
+
 function ownCpuMs(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1000

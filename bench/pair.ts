@@ -1,6 +1,9 @@
+import { fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { StateModel } from '../actors/index.ts'
 import { type Bus, MemoryHub, NatsBus, startNatsServer, systemClock } from '../bus/index.ts'
 
 /** A NATS server of this bench alone, and what goes with it. */
@@ -36,4 +39,21 @@ export async function twoBuses(
     await ground.close()
   }
   return { buses, close }
+}
+
+/** Beside a server and one more process, which answers calls and echoes; it runs as a member of such a cluster does. */
+export async function withEnd<T>(model: StateModel, use: (url: string) => Promise<T>): Promise<T> {
+  const ground = await natsGround()
+  const program = fileURLToPath(new URL('./calls-process.js', import.meta.url))
+  const child = fork(program, [ground.url, model])
+  try {
+    await new Promise((resolve, reject) => {
+      child.once('message', resolve)
+      child.once('exit', () => reject(new Error('the other process has ended')))
+    })
+    return await use(ground.url)
+  } finally {
+    child.disconnect()
+    await ground.close()
+  }
 }

@@ -1,6 +1,6 @@
 import { numberKey } from '../actors/index.ts'
 import { NatsBus } from '../bus/index.ts'
-import { type Instance, rehearse } from '../cli/index.ts'
+import { type Instance, rehearse, tuneEngine } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { SLOT_BITS, slotOf } from '../placement/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
@@ -119,6 +119,7 @@ export const rehome: Bench = {
   summary:
     'actors/s that rehome on first access, and in the background drain, over memory and over NATS',
   async run(o) {
+    tuneEngine('shared')
     await rehearsed()
     const usual = o.tiny ? 500 : USUAL
     const clusters = o.tiny ? 1 : DRAINS

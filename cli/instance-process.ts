@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { NatsBus, RehomeError, systemClock } from '../bus/index.ts'
+import { tuneEngine } from './engine.ts'
 import type { Entered } from './enter.ts'
 import type { FromChild, ToChild } from './fleet.ts'
 import type { Instance } from './instance.ts'
@@ -26,6 +27,7 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   const { nats, cluster, onError } = o
   const bus = await NatsBus.connect({ servers: nats, cluster, name: `rehome ${id}` })
   const settings = await readSettings(bus.register, cluster)
+  tuneEngine(settings.model)
   const nf = await loadNF(settings.nf)
   const env = nf.setup(settings.options)
   if (!o.store) await rehearse(onError, bus, { nf, settings })

@@ -1,5 +1,4 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
 import { f64, multiWriter, singleWriter, u32, untether } from '../actors/index.ts'
 import { MemoryHub, type NatsBus, systemClock } from '../bus/index.ts'
 import { SyntheticTraffic, syntheticDefaults } from '../loadgen/index.ts'
@@ -76,13 +75,6 @@ interface Rehearsed {
 }
 
 /**
- * The engine collects the whole heap when this much has come on top of what lived after the last time. It counts the bytes of frames and
- * of records' pages, but goes by the heap, which is small: so an instance with a million actors had twenty full collections in the
- * nine seconds of a scale-out, and with this one. It is the most that the engine chooses by itself.
- */
-const HEAP_GROWS_PERCENT = 300
-
-/**
  * Scale-outs within this process, before it takes part in one: the engine compiles by what runs often, and an
  * instance that began cold would be some 50 ms late with its first packets and actors (`npm run bench -- scale-out`), and
  * a few hundred where its NF has much code. So an NF that `rehearses` is run too, over actors and an environment that are
@@ -92,7 +84,6 @@ const HEAP_GROWS_PERCENT = 300
  * a kind is thrown away at the second, and the client of the bus is as much code as a member is.
  */
 export async function rehearse(onError: OnError, bus?: NatsBus, own?: Rehearsed): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWS_PERCENT}`)
   await scaleOut(standIn, PACKETS, BRIEF, onError)
   if (bus) await scaleOut(standIn, PACKETS, FINE, onError, bus)
   if (!own?.nf.rehearses) return
