@@ -1,11 +1,16 @@
-import type { MemberNo } from '../bus/index.ts'
+import type { ByteWriter, MemberNo } from '../bus/index.ts'
 import { Packet } from '../nf-apps/packet/index.ts'
-import { LINE, type Output } from './batch.ts'
+import { type BatchHead, LINE, writeOutput } from './batch.ts'
 
-/** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
-type ReceiverOf = (hash: number) => MemberNo
-/** Packet time below which nothing is under way. */
-type LowUs = () => number
+/** What an entry needs of its intake. */
+export interface EntryPorts {
+  /** Who gets the packets of a steering hash, by the newest view: its flips may still be under way. */
+  receiverOf(hash: number): MemberNo
+  /** Packet time below which nothing is under way. */
+  lowUs(): number
+  /** For a batch's outputs; it is given back when they are told. */
+  writer(): ByteWriter
+}
 
 /** A batch whose packets do not all have their verdicts yet. */
 export interface Batch {
@@ -17,7 +22,25 @@ export interface Batch {
   left: number
   forwarded: number
   dropped: number
-  outputs: Output[]
+  /** What is to be sent on, as it goes on the wire: an object and a copy for each would be much of what it costs. */
+  outputs: ByteWriter | undefined
+  outputCount: number
+}
+
+export function batchOf(from: MemberNo, head: BatchHead, bytes: number, arrivedMs: number): Batch {
+  const { id, dueMs, count } = head
+  return {
+    from,
+    id,
+    bytes,
+    dueMs,
+    arrivedMs,
+    left: count + 1, // it does not end while it is being read
+    forwarded: 0,
+    dropped: 0,
+    outputs: undefined,
+    outputCount: 0,
+  }
 }
 
 const utf8 = new TextEncoder()
@@ -28,29 +51,30 @@ export class Entry {
   batch!: Batch
   /** When it was suspended, on the instance's clock. */
   since = 0
-  private readonly receiverOf: ReceiverOf
-  private readonly allLowUs: LowUs
+  private readonly ports: EntryPorts
 
-  constructor(receiverOf: ReceiverOf, allLowUs: LowUs) {
-    this.receiverOf = receiverOf
-    this.allLowUs = allLowUs
+  constructor(ports: EntryPorts) {
+    this.ports = ports
   }
 
   emit(bytes: Uint8Array): void {
-    this.put(this.packet.linkType, new Uint8Array(bytes))
+    this.put(this.packet.linkType, bytes)
   }
   event(line: string): void {
     this.put(LINE, utf8.encode(line))
   }
   steersAlike(hash: number): boolean {
-    return this.receiverOf(hash) === this.receiverOf(this.packet.hash)
+    return this.ports.receiverOf(hash) === this.ports.receiverOf(this.packet.hash)
   }
   /** Of a steerer that is gone no time is known any more: then this packet's own is. */
   lowUs(): number {
-    return Math.min(this.allLowUs(), this.packet.clockUs)
+    return Math.min(this.ports.lowUs(), this.packet.clockUs)
   }
   private put(linkType: number, bytes: Uint8Array): void {
     const { index, timeUs } = this.packet
-    this.batch.outputs.push({ index, timeUs, linkType, bytes })
+    const { batch } = this
+    batch.outputs ??= this.ports.writer()
+    writeOutput(batch.outputs, { index, timeUs, linkType, bytes })
+    batch.outputCount++
   }
 }

@@ -1,8 +1,8 @@
-import { type ByteReader, Kind, type MemberNo } from '../bus/index.ts'
+import { type ByteReader, ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
 import type { Packet } from '../nf-apps/packet/index.ts'
 import { slotOf } from '../placement/index.ts'
-import { peekHashes, readHead, readPacket, writeOutput } from './batch.ts'
-import { type Batch, Entry } from './entry.ts'
+import { peekHashes, readHead, readPacket } from './batch.ts'
+import { type Batch, batchOf, Entry, type EntryPorts } from './entry.ts'
 import type { Handler, IntakeOptions, IntakeStats } from './intake-options.ts'
 import { Latency } from './latency.ts'
 
@@ -44,7 +44,13 @@ export class Intake {
 
   /** By steerer: packet time below which nothing of its packets is under way any more, at any instance. */
   private readonly lows = new Map<MemberNo, number>()
-  private readonly allLowUs = () => this.lowUs()
+  /** Of batches whose outputs have been told: few, and they grow to what a batch needs. */
+  private readonly writers: ByteWriter[] = []
+  private readonly ports: EntryPorts = {
+    receiverOf: (hash) => this.o.receiverOf(hash),
+    lowUs: () => this.lowUs(),
+    writer: () => this.writers.pop() ?? new ByteWriter(),
+  }
   private readonly o: IntakeOptions
   private readonly pool: Entry[] = []
   private entry: Entry
@@ -73,27 +79,15 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.o = options
-    this.entry = this.newEntry()
+    this.entry = new Entry(this.ports)
   }
 
   onPackets(from: MemberNo, r: ByteReader): void {
     const bytes = r.left
     const head = readHead(r)
     this.lows.set(from, head.lowUs)
-    const { id, dueMs, count } = head
-    const left = count + 1
-    const arrivedMs = this.o.wallMs()
-    const batch: Batch = {
-      from,
-      id,
-      bytes,
-      dueMs,
-      arrivedMs,
-      left,
-      forwarded: 0,
-      dropped: 0,
-      outputs: [],
-    }
+    const { count } = head
+    const batch = batchOf(from, head, bytes, this.o.wallMs())
     this.open++
     this.reading = batch
     this.taken = 0
@@ -188,12 +182,8 @@ export class Intake {
   /** Makes the current entry its packet's own; the next packet gets another. */
   private detach(): Entry {
     const { entry } = this
-    this.entry = this.pool.pop() ?? this.newEntry()
+    this.entry = this.pool.pop() ?? new Entry(this.ports)
     return entry
-  }
-
-  private newEntry(): Entry {
-    return new Entry(this.o.receiverOf, this.allLowUs)
   }
 
   private isHeldBack(): boolean {
@@ -305,7 +295,7 @@ export class Intake {
 
   /** What is to be sent on does not wait for packets that are suspended: else later ones of its flow would overtake it. */
   private tellSoon(batch: Batch): void {
-    if (batch.left > 0 && batch.outputs.length > 0) this.tell(batch)
+    if (batch.left > 0 && batch.outputCount > 0) this.tell(batch)
   }
 
   /** So many packets of the batch have reached their verdicts now. */
@@ -329,11 +319,16 @@ export class Intake {
     w.u8(batch.left > 0 ? 0 : 1)
     w.u32(batch.forwarded)
     w.u32(batch.dropped)
-    w.u32(batch.outputs.length)
-    for (const output of batch.outputs) writeOutput(w, output)
+    w.u32(batch.outputCount)
+    const { outputs } = batch
+    if (outputs) {
+      w.raw(outputs.written())
+      outputs.pos = 0
+      this.writers.push(outputs)
+    }
     this.o.out.end()
-    batch.forwarded = batch.dropped = 0
-    batch.outputs = []
+    batch.forwarded = batch.dropped = batch.outputCount = 0
+    batch.outputs = undefined
   }
 
   // ---- flips ----

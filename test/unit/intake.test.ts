@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ByteReader, ByteWriter, PROTOCOL_VERSION } from '../../bus/index.ts'
-import { Intake, Steerer } from '../../loadgen/index.ts'
+import { type Entry, Intake, Steerer } from '../../loadgen/index.ts'
+import type { Packet } from '../../nf-apps/packet/index.ts'
 import { firstView, SLOT_BITS } from '../../placement/index.ts'
 
 const PACKETS = 10
@@ -26,17 +27,15 @@ function batch(): Uint8Array {
   return w.written().slice()
 }
 
-function taken(bytes: Uint8Array, throwsAt: number) {
-  const w = new ByteWriter(4096)
-  let handled = 0
-  const intake = new Intake({
-    out: { begin: () => w, end: () => {}, consumed: () => {} },
+function intakeOf(
+  begin: () => ByteWriter,
+  handler: ConstructorParameters<typeof Intake>[0]['handler'],
+): Intake {
+  return new Intake({
+    out: { begin, end: () => {}, consumed: () => {} },
     clock: { now: () => 0, after: () => ({ cancel: () => {} }), soon: () => {} },
     slotBits: SLOT_BITS,
-    handler: () => {
-      if (++handled === throwsAt) throw new Error('a mistake of the author')
-      return 1
-    },
+    handler,
     onError: () => 0,
     pressed: () => false,
     receiverOf: () => 1,
@@ -47,6 +46,18 @@ function taken(bytes: Uint8Array, throwsAt: number) {
     wake: () => {},
     wallMs: () => 0,
   })
+}
+
+function taken(bytes: Uint8Array, throwsAt: number) {
+  const w = new ByteWriter(4096)
+  let handled = 0
+  const intake = intakeOf(
+    () => w,
+    () => {
+      if (++handled === throwsAt) throw new Error('a mistake of the author')
+      return 1
+    },
+  )
   let failed = false
   try {
     intake.onPackets(STEERER, new ByteReader(bytes))
@@ -87,4 +98,47 @@ describe('the intake counts each packet once, and answers for it', () => {
     expect([packets, size, forwarded]).toEqual([handled, handled * BYTES, handled])
     expect(told).toMatchObject({ errors: 0, last: 1, dropped: 0, idle: true })
   })
+})
+
+it('sends on what each packet of a batch emits, though some are suspended and other batches come', async () => {
+  const told: ByteWriter[] = []
+  const begin = () => {
+    const w = new ByteWriter()
+    told.push(w)
+    return w
+  }
+  let goOn = () => {}
+  const gate = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
+  let round = 0
+  const say = (p: Packet, what: string, entry: Entry): 1 => {
+    entry.event(`${round} ${p.index} ${what}`)
+    return 1
+  }
+  const intake = intakeOf(begin, (p, entry) => {
+    if (round > 0 || p.index % 4 > 0) return say(p, 'x'.repeat(p.index * 40), entry)
+    say(p, 'waits', entry)
+    return gate.then(() => say(p, 'goes on', entry))
+  })
+  for (; round < 3; round++) intake.onPackets(STEERER, new ByteReader(batch()))
+  goOn()
+  await new Promise((resolve) => setImmediate(resolve))
+  const lines = told.flatMap((w) => {
+    const r = new ByteReader(w.written())
+    r.skip(13)
+    const each = Array.from({ length: r.u32() }, () => {
+      r.skip(18) // index, time, link type
+      return new TextDecoder().decode(r.block())
+    })
+    expect(r.left).toBe(0)
+    return each
+  })
+  const expected = Array.from({ length: PACKETS }, (_, i) => {
+    const long = 'x'.repeat(i * 40)
+    if (i % 4 > 0) return [0, 1, 2].map((n) => `${n} ${i} ${long}`)
+    // Those of later batches wait behind it.
+    return [`0 ${i} waits`, `3 ${i} goes on`, `3 ${i} ${long}`, `3 ${i} ${long}`]
+  })
+  expect(lines.sort()).toEqual(expected.flat().sort())
 })
