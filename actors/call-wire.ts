@@ -38,7 +38,7 @@ export class CallWriter {
     this.words = new Uint32Array(Math.max(1, ...core.types.map((type) => type.words.length)))
   }
 
-  /** Begins a call: its arguments go behind this, then `end`. */
+  /** Begins a call: its arguments go behind this, then `end`. Undefined: there is no credit for it. */
   begin(
     to: MemberNo,
     id: number,
@@ -46,10 +46,12 @@ export class CallWriter {
     hash: number,
     words: Uint32Array,
     method: number,
-  ): ByteWriter {
+  ): ByteWriter | undefined {
     const { out } = this
-    const w = out.beginPart(to, Kind.CALL)
-    const follows = this.to === to && out.isFurther()
+    const further = out.beginFurther(to, Kind.CALL)
+    if (further === undefined && out.creditLeft(to) <= 0) return undefined
+    const w = further ?? out.beginPart(to, Kind.CALL)
+    const follows = this.to === to && further !== undefined
     const isNext = follows && id === this.id + 1
     const isSame = follows && this.isLast(type, hash, words)
     w.ensure(CALL_HEAD_BYTES)

@@ -138,9 +138,11 @@ export class Calls {
     const { core } = this
     const to = core.owner(hash)
     call.to = to
-    if (this.stalled.length > 0 || core.out.creditLeft(to) <= 0) return false
+    if (this.stalled.length > 0) return false
     const id = this.freeId()
     const w = this.writer.begin(to, id, call.type, hash, words, method)
+    if (w === undefined) return false
+    this.lastId = id
     writeArgs(w, args)
     this.writer.end(to)
     this.pending[id] = call
@@ -157,7 +159,6 @@ export class Calls {
     let id = this.lastId
     do id = (id + 1) & mask
     while (pending[id] !== undefined)
-    this.lastId = id
     return id
   }
 
@@ -207,10 +208,9 @@ export class Calls {
     const call = this.pending[id]
     if (!call) throw new RehomeError('bad-frame', 'a rejection of no call')
     core.stats.rejected++
-    call.to = core.owner(hash)
-    const w = this.writer.begin(call.to, id, type, hash, type.words, r.u8())
-    w.raw(r.raw(r.left))
-    this.writer.end(call.to)
+    this.end(id)
+    const words = type.words.slice()
+    this.post({ call, hash, words, method: r.u8(), args: readArgs(r) })
   }
 
   // ---- the slot owner's side ----
@@ -237,7 +237,7 @@ export class Calls {
         if (type === undefined) throw new RehomeError('bad-frame', 'a call of no actor')
         if (row >= 0 && method < type.methods.length) {
           if (this.answers.isFull) this.answers.send(from)
-          this.runStill(type, type.method(method), id, r)
+          this.runStill(type, type.methods[method]!, id, r)
           continue
         }
         const args = r.raw(argsBytes(r))

@@ -73,8 +73,8 @@ export class Core {
   readonly out: Sender & {
     /** Begins what goes into one message with others of its kind. */
     beginPart(to: MemberNo, kind: number): ByteWriter
-    /** What was begun goes behind another part. */
-    isFurther(): boolean
+    /** The same, but only behind another part, which needs no credit; undefined: there is none. */
+    beginFurther(to: MemberNo, kind: number): ByteWriter | undefined
     creditLeft(to: MemberNo): number
     consumed(from: MemberNo, n: number): void
   }

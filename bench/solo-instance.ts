@@ -57,7 +57,7 @@ export class SoloInstance<S extends StateMap, E> {
     const out = {
       begin,
       beginPart: begin,
-      isFurther: () => false,
+      beginFurther: () => undefined,
       end: () => {
         if (to === SELF) this.own.push({ kind: sent, payload: new Uint8Array(w.written()) })
       },

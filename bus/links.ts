@@ -116,27 +116,22 @@ export class Links {
    * if that is of this kind, else into a new one. So what is many costs little each.
    */
   beginPart(to: MemberNo, kind: number): ByteWriter {
+    const further = this.beginFurther(to, kind)
+    if (further !== undefined) return further
+    const w = this.begin(to, kind)
+    this.writing!.joins = kind
+    return w
+  }
+
+  /** Only behind another part, in a message that has been begun: it needs no credit of its own. Undefined: there is none. */
+  beginFurther(to: MemberNo, kind: number): ByteWriter | undefined {
     const link = this.table.of(to)
-    if (
-      link === undefined ||
-      link.joins !== kind ||
-      !link.open ||
-      link.frameEpoch !== this.options.epoch() ||
-      this.writing
-    ) {
-      const w = this.begin(to, kind)
-      this.writing!.joins = kind
-      return w
-    }
+    if (link === undefined || link.joins !== kind || !link.open || this.writing) return undefined
+    if (link.frameEpoch !== this.options.epoch()) return undefined
     link.partStart = link.w.pos
     this.kind = kind
     this.writing = link
     return link.w
-  }
-
-  /** What is being written goes behind another part of its message. */
-  isFurther(): boolean {
-    return this.writing?.isFurther === true
   }
 
   end(): void {

@@ -33,7 +33,7 @@ function schemaOf(nf: NF, settings: ClusterSettings): string {
   const out = {
     begin,
     beginPart: begin,
-    isFurther: () => false,
+    beginFurther: () => undefined,
     end: () => {},
     creditLeft: () => 0,
     consumed: () => {},

@@ -108,7 +108,10 @@ export class Member {
         if (!this.awake) this.wake()
         return links.beginPart(to, kind)
       },
-      isFurther: () => links.isFurther(),
+      beginFurther: (to: MemberNo, kind: number) => {
+        if (!this.awake) this.wake()
+        return links.beginFurther(to, kind)
+      },
       end: () => links.end(),
       creditLeft: (to: MemberNo) => links.creditLeft(to),
       consumed: (from: MemberNo, bytes: number) => {

@@ -22,7 +22,7 @@ function alone(): { handles: Handles<typeof types>; pump(): void } {
   const out = {
     begin,
     beginPart: begin,
-    isFurther: () => false,
+    beginFurther: () => undefined,
     end: () => void own.push({ kind: sent, payload: w.take() }),
     creditLeft: () => 2 ** 30,
     consumed: () => {},

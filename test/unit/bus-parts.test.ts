@@ -81,16 +81,16 @@ it('bounds what is put into one message, but not a part', () => {
   expect(after!.values).toEqual([2])
 })
 
-it('tells a part that goes behind another from the first of its message', () => {
-  const { a, part } = oneWay()
-  a.beginPart(2, Kind.CALL).u32(1)
-  expect(a.isFurther()).toBe(false)
-  a.end()
-  a.beginPart(2, Kind.CALL).u32(2)
-  expect(a.isFurther()).toBe(true)
+it('begins a part behind another only where there is one of its kind', () => {
+  const { a, state, part, arrive } = oneWay()
+  expect(a.beginFurther(2, Kind.CALL)).toBe(undefined)
+  part(Kind.CALL, 1)
+  a.beginFurther(2, Kind.CALL)!.u32(2)
   a.end()
   part(Kind.REPLY, 3)
-  a.beginPart(2, Kind.CALL).u32(4)
-  expect(a.isFurther()).toBe(false)
-  a.end()
+  expect(a.beginFurther(2, Kind.CALL)).toBe(undefined)
+  part(Kind.CALL, 4)
+  state.epoch = 2
+  expect(a.beginFurther(2, Kind.CALL)).toBe(undefined)
+  expect(arrive().map((m) => m.values)).toEqual([[1, 2], [3], [4]])
 })
