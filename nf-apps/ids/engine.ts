@@ -17,6 +17,7 @@ import {
   APP_HTTP,
   endsAtUs,
   type FlowState,
+  hasPending,
   resetFlow,
   SEEN_TO_CLIENT,
   SEEN_TO_SERVER,
@@ -192,6 +193,7 @@ export class Engine {
     for (const message of messages) this.message(message)
     this.letGo(c.client)
     this.letGo(c.server)
+    f.pending = hasPending(f, c)
   }
 
   private letGo(half: Half): void {
