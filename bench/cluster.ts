@@ -7,6 +7,7 @@ import type { NF } from '../nf-apps/index.ts'
 import { joinSource, type Setup, wallMs } from './members.ts'
 import type { MemberTask } from './models-process.ts'
 import { arrivalAt, type Packets } from './packets.ts'
+import type { Ticker } from './ticker.ts'
 
 /** Packets offered between two looks at what has come in. */
 const BURST = 128
@@ -80,20 +81,29 @@ export class ProcessCluster {
     return count
   }
 
-  /** At a steady rate: each packet is due at its own time, whether or not the one before is through. */
-  async paced(p: Packets, from: number, count: number, perSecond: number): Promise<Latencies> {
+  /**
+   * At a steady rate, in the bursts that ticks make of it: what has come since the last tick is due at this one, whether or not what was
+   * before is through.
+   */
+  async paced(
+    p: Packets,
+    from: number,
+    count: number,
+    perSecond: number,
+    ticker: Ticker,
+  ): Promise<Latencies> {
     const earlier = await this.source.latencies()
     const start = wallMs()
-    for (let n = 0; n < count; ) {
-      for (; n < count; n++) {
-        const due = start + (n * 1000) / perSecond
-        if (due > wallMs()) break
-        this.due.ms = due
-        const i = from + n
+    const dueMs = new Float64Array(count)
+    for (let due = 0, offered = 0; offered < count; ) {
+      const atMs = await new Promise<number>((resolve) => ticker.next(resolve))
+      while (due < count && start + (due * 1000) / perSecond <= atMs) dueMs[due++] = atMs
+      for (; offered < due; offered++) {
+        this.due.ms = dueMs[offered]!
+        const i = from + offered
         if (!this.source.steerer.offer(arrivalAt(p, i), p.hash[i]!)) break
       }
       this.flush()
-      await new Promise((resolve) => setImmediate(resolve))
     }
     await this.through()
     const now = await this.source.latencies()

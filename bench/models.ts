@@ -6,12 +6,27 @@ import type { Latency } from '../loadgen/index.ts'
 import { builtIn, type NF, type OptionValues, steeringOf } from '../nf-apps/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { ProcessCluster } from './cluster.ts'
-import { isNarrow, median, paired, rate, ratioOf, ratioOfValues, type Sample } from './measure.ts'
+import {
+  isNarrow,
+  median,
+  paired,
+  type Ratio,
+  rate,
+  ratioOf,
+  ratioOfValues,
+  type Sample,
+} from './measure.ts'
 import type { Setup } from './members.ts'
 import { type Packets, streamOf } from './packets.ts'
 import { natsGround } from './pair.ts'
 import { accesses } from './store.ts'
+import { Ticker } from './ticker.ts'
 
+/**
+ * Each model has so many clusters, one after the other: what the engine makes of the same code differs from process to process by
+ * more than rounds of one process do.
+ */
+const CLUSTERS = 3
 /** Packets of one round: some hundred ms. */
 const ROUND = 30_000
 /** The stream has so many rounds; all models get the same ones. */
@@ -23,13 +38,18 @@ const FLOWS = 10_000
 const PAYLOAD = 64
 /** A load that leaves every model idle most of the time (packets/s). */
 const CALM = 4_000
-const CALM_MS = 400
+const CALM_MS = 200
+/** Each cluster gets so many of them before any counts: behind full load, medians took a second of this one to come down. */
+const CALM_WARM = 6_000
 /** The other load for latencies: this share of what remote-only does flat out, the least of all. */
 const LOADED_SHARE = 0.8
 const LOADED_MS = 250
 /** Of the time of a comparison, for each of the two. */
 const LATENCY_TIME = 0.5
-const LATENCY_ROUNDS_MIN = 3
+/** With one cluster. */
+const LATENCY_ROUNDS_MIN = 2
+/** How often the source offers packets (ms): it sleeps between, since it shares two cores with those that it measures. */
+const OFFER_MS = 0.5
 
 const compared = ['shared', 'local-only', 'remote-only'] as const satisfies StateModel[]
 type Compared = (typeof compared)[number]
@@ -59,13 +79,49 @@ interface Found {
   readonly loaded: Loaded
 }
 
-/** Each model's cluster stands beside the others, on one server; rounds go to one after the other. */
 async function measure(of: Case, o: BenchOptions): Promise<Found> {
+  const found: Found[] = []
+  const clusters = o.tiny ? 1 : CLUSTERS
+  o.say(`models: ${of.nf.name}, ${of.placement}: ${of.models.join(', ')}`)
+  while (found.length < clusters) {
+    found.push(await oneCluster(of, { ...o, seconds: o.seconds / clusters }))
+  }
+  return joined(found)
+}
+
+/** What was found with one cluster after the other. */
+function joined(found: readonly Found[]): Found {
+  const models = Object.keys(found[0]!.samples) as Compared[]
+  const byModel = <T>(of: (one: Found, model: Compared, process: number) => readonly T[]) =>
+    Object.fromEntries(models.map((m) => [m, found.flatMap((one, i) => of(one, m, i + 1))]))
+  const loaded = (which: 'calm' | 'loaded'): Loaded => ({
+    perSecond: mean(found.map((one) => one[which].perSecond)),
+    rounds: byModel((one, model) => one[which].rounds[model] ?? []),
+    atInstance: byModel((one, model) => one[which].atInstance[model] ?? []),
+  })
+  const cpuUs = (model: Compared) => {
+    const ids = Object.keys(found[0]!.cpuUs[model] ?? {})
+    const of = (id: string) => mean(found.map((one) => one.cpuUs[model]![id]!))
+    return Object.fromEntries(ids.map((id) => [id, of(id)]))
+  }
+  return {
+    samples: byModel((one, model, process) =>
+      one.samples[model]!.map((sample) => ({ ...sample, process })),
+    ),
+    cpuUs: Object.fromEntries(models.map((model) => [model, cpuUs(model)])),
+    calm: loaded('calm'),
+    loaded: loaded('loaded'),
+  }
+}
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
+
+/** Each model's cluster stands beside the others, on one server; rounds go to one after the other. */
+async function oneCluster(of: Case, o: BenchOptions): Promise<Found> {
   const ground = await natsGround()
   const clusters = new Map<Compared, ProcessCluster>()
   const { nf, options, placement } = of
   try {
-    o.say(`models: ${nf.name}, ${placement}: ${of.models.join(', ')}`)
     for (const model of of.models) {
       const setup: Setup = { options, model, placement }
       const cluster = await ProcessCluster.start(ground.url, `bench-${model}`, nf, setup, 2)
@@ -132,14 +188,19 @@ class Comparison {
     }
     const remote = samples['remote-only']
     if (!remote) return { samples, cpuUs, calm: NONE, loaded: NONE }
-    const calm = await this.latencies(o.tiny ? 400 : CALM, CALM_MS)
-    const slowest = median(remote.map(rate))
-    const loaded = await this.latencies(o.tiny ? 1_000 : LOADED_SHARE * slowest, LOADED_MS)
+    const ticker = new Ticker(OFFER_MS)
+    for (const [model, cluster] of o.tiny ? [] : clusters) {
+      await cluster.paced(packets, this.take(model, CALM_WARM), CALM_WARM, CALM, ticker)
+    }
+    const calm = await this.latencies(ticker, o.tiny ? 400 : CALM, CALM_MS)
+    const load = o.tiny ? 1_000 : LOADED_SHARE * median(remote.map(rate))
+    const loaded = await this.latencies(ticker, load, LOADED_MS)
+    await ticker.stop()
     return { samples, cpuUs, calm, loaded }
   }
 
   /** Rounds of all models at this load, until the ratio of remote-only's median to shared's is known or the time is up. */
-  private async latencies(perSecond: number, ms: number): Promise<Loaded> {
+  private async latencies(ticker: Ticker, perSecond: number, ms: number): Promise<Loaded> {
     const { o } = this
     const rounds: ByModel<Latency[]> = {}
     const atInstance: ByModel<Latency[]> = {}
@@ -150,7 +211,8 @@ class Comparison {
       for (let i = 0; i < models.length; i++) {
         const model = models[(i + round) % models.length]!
         const cluster = this.clusters.get(model)!
-        const told = await cluster.paced(this.packets, this.take(model, count), count, perSecond)
+        const from = this.take(model, count)
+        const told = await cluster.paced(this.packets, from, count, perSecond, ticker)
         rounds[model] = [...(rounds[model] ?? []), told.sinceDue]
         atInstance[model] = [...(atInstance[model] ?? []), told.atInstance]
       }
@@ -168,8 +230,8 @@ const k = (s: readonly Sample[]) => `${(median(s.map(rate)) / 1000).toFixed(1)} 
 function rowsOf(what: string, placement: PlacementKind, found: Found): Row[] {
   const { samples, cpuUs, calm, loaded } = found
   const { shared = [], 'local-only': local = [], 'remote-only': remote = [] } = samples
-  const toLocal = ratioOf(shared, local)
-  const toRemote = ratioOf(shared, remote)
+  const toLocal = ratioOver(shared, local)
+  const toRemote = ratioOver(shared, remote)
   const cpu = (model: Compared) =>
     Object.entries(cpuUs[model] ?? {})
       .map(([id, us]) => `${id} ${us.toFixed(1)}`)
@@ -224,7 +286,7 @@ function rowsOf(what: string, placement: PlacementKind, found: Found): Row[] {
 /** Flows of one packet and more: what begins and ends is a larger part of it. */
 function shortRow(what: string, { samples }: Found): Row {
   const { shared = [], 'local-only': local = [] } = samples
-  const ratio = ratioOf(shared, local)
+  const ratio = ratioOver(shared, local)
   const note = `${k(shared)} and ${k(local)}; by processor time ${byCpu(shared, local)}; no goal for these`
   return {
     what: `${what}, mean flow 3.2 packets: packets/s shared ÷ local-only`,
@@ -234,6 +296,17 @@ function shortRow(what: string, { samples }: Found): Row {
     samples,
     note,
   }
+}
+
+/** Of each cluster the mean of its rounds, then over the clusters. */
+function ratioOver(ours: readonly Sample[], base: readonly Sample[]): Ratio {
+  const of = (samples: readonly Sample[], process: number | undefined) =>
+    samples.filter((sample) => sample.process === process)
+  const processes = [...new Set(ours.map(({ process }) => process))]
+  return ratioOfValues(
+    processes.map((no) => ratioOf(of(ours, no), of(base, no)).mean),
+    'processes',
+  )
 }
 
 /** Of median latencies, round by round. */

@@ -75,7 +75,7 @@ export async function stall(idle: number, o: BenchOptions): Promise<Row> {
   const source = await joinSource(bus, churning, () => load.dueMs, {}, flips)
   load.begin(LOAD)
   const ticker = new Ticker(OFFER_MS)
-  const tick = () => new Promise<void>((resolve) => ticker.next(resolve))
+  const tick = () => new Promise<number>((resolve) => ticker.next(resolve))
   /** Offers the load until that is through. */
   const offer = async (done: () => boolean) => {
     for (; !done(); await tick()) load.step(source.body)

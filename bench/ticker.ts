@@ -6,21 +6,21 @@ import { Worker } from 'node:worker_threads'
  */
 export class Ticker {
   private readonly thread: Worker
-  private onTick = () => {}
+  private onTick: (atMs: number) => void = () => {}
 
   constructor(everyMs: number) {
     this.thread = new Worker(new URL('./ticker-thread.js', import.meta.url), {
       workerData: everyMs,
     })
-    this.thread.on('message', () => {
+    this.thread.on('message', (atMs: number) => {
       const { onTick } = this
       this.onTick = () => {}
-      onTick()
+      onTick(atMs)
     })
   }
 
-  /** Runs `run` at the next tick, once. */
-  next(run: () => void): void {
+  /** Runs `run` at the next tick, once, with the wall clock's time (ms) of the tick. */
+  next(run: (atMs: number) => void): void {
     this.onTick = run
   }
 
