@@ -1,10 +1,6 @@
-import type { Ratio, Sample } from './measure.ts'
+import type { Effort, Ratio, Sample } from './measure.ts'
 
-export interface BenchOptions {
-  /** Sizes and times that only show that it works: for the tests. */
-  readonly tiny: boolean
-  /** How long a comparison may go on before its interval is narrow enough. */
-  readonly seconds: number
+export interface BenchOptions extends Effort {
   /** A line for people on how far it is. */
   readonly say: (line: string) => void
 }

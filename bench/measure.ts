@@ -1,4 +1,10 @@
-import type { BenchOptions } from './bench.ts'
+/** How long measuring may take. */
+export interface Effort {
+  /** Sizes and times that only show that it works: for the tests. */
+  readonly tiny: boolean
+  /** How long a comparison may go on before its interval is narrow enough. */
+  readonly seconds: number
+}
 
 /** One arm of a comparison; what `run` answers is how many things it did. */
 export interface Arm {
@@ -107,7 +113,7 @@ async function timed(arm: Arm): Promise<Sample> {
  * Rounds of all arms, one after the other in an order that turns from round to round, until every arm's
  * ratio to the last one (the baseline) is known to ±0.02, or the time is up. The first round warms up and is not kept.
  */
-export async function paired(arms: readonly Arm[], o: BenchOptions): Promise<Sample[][]> {
+export async function paired(arms: readonly Arm[], o: Effort): Promise<Sample[][]> {
   const samples: Sample[][] = arms.map(() => [])
   if (!o.tiny) for (const arm of arms) await arm.run()
   const end = performance.now() + o.seconds * 1000
@@ -124,7 +130,7 @@ export async function paired(arms: readonly Arm[], o: BenchOptions): Promise<Sam
 }
 
 /** Runs each arm for a while before it counts: one that does a million calls has only a thousand frames. */
-export async function warm(arms: readonly Arm[], o: BenchOptions): Promise<void> {
+export async function warm(arms: readonly Arm[], o: Effort): Promise<void> {
   if (o.tiny) return
   for (const arm of arms) {
     const end = performance.now() + WARM_MS

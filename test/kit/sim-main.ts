@@ -7,17 +7,17 @@ import { fileURLToPath } from 'node:url'
 import type { HistoryEvent } from './history/history.ts'
 import { inParts, partOf, tellParent, tellSeeds } from './sim/jobs.ts'
 import { inMacrotask } from './sim/microtasks.ts'
-import { withRules, writeTable } from './sim/mutant-table.ts'
-import { mutantNamed, without } from './sim/mutants.ts'
+import { untilCaught, walkSettings, withRules, writeTable } from './sim/mutant-table.ts'
+import { type MutantOf, mutantNamed, without } from './sim/mutants.ts'
 import { runNF } from './sim/nf-walk.ts'
 import { Mistake, type Options, parse } from './sim/options.ts'
 import { Progress } from './sim/progress.ts'
 import { type Script, scriptFor } from './sim/script.ts'
 import { parseScript, ScriptError, textOf } from './sim/script-text.ts'
-import { settingsFor } from './sim/settings.ts'
 import { shrink } from './sim/shrink.ts'
 import { summary, Tally } from './sim/tally.ts'
 import { Walk } from './sim/walk.ts'
+import { checkWalkHistory } from './sim/walk-history.ts'
 
 /** Fewer seeds than this are not worth a process of their own. */
 const SEEDS_A_JOB = 200
@@ -30,8 +30,7 @@ const PATIENCE = { ms: 20_000, now: () => performance.now() }
 
 function scriptOf(o: Options, seed: number): Script {
   if (o.script !== undefined) return readScript(o.script)
-  const bias = o.mutant === undefined ? undefined : mutantNamed(o.mutant)?.bias
-  const settings = { ...settingsFor(seed), ...bias }
+  const settings = walkSettings(seed, mutantOf(o))
   const own = o.instances === undefined ? settings : { ...settings, startInstances: o.instances }
   return scriptFor(own)
 }
@@ -77,9 +76,14 @@ async function runWalk(o: Options, seed: number) {
   const script = scriptOf(o, seed)
   const walk = new Walk(script.settings, without(mutantOf(o)), script)
   const events: HistoryEvent[] = []
-  if (o.history !== undefined) walk.operations.onHistory = (event) => events.push(event)
+  const inHistory = mutantOf(o)?.inHistory === true
+  if (o.history !== undefined || inHistory) {
+    walk.operations.onHistory = (event) => events.push(event)
+  }
   try {
-    return await inMacrotask(() => walk.run())
+    const walked = await inMacrotask(() => walk.run())
+    if (inHistory) checkWalkHistory(events)
+    return walked
   } finally {
     const lines = events.map((e) => `${JSON.stringify(e)}\n`)
     if (o.history !== undefined) fs.writeFileSync(o.history, lines.join(''))
@@ -112,7 +116,8 @@ async function explain(o: Options, { seed, what }: { seed: number; what: string 
   const given = Object.entries({ mutant: o.mutant, instances: o.instances, nf: o.nf })
   const extra = given.map(([name, value]) => (value === undefined ? '' : ` --${name} ${value}`))
   if (o.script === undefined) say(`again: npm run sim -- --seed ${seed}${extra.join('')}`)
-  if (o.nf !== undefined) return
+  // A script is made shorter while the walk itself fails; here its history alone does.
+  if (o.nf !== undefined || mutantOf(o)?.inHistory) return
   Error.stackTraceLimit = 0
   const short = await inMacrotask(() => shrink(scriptOf(o, seed), mutantOf(o), PATIENCE))
   say(
@@ -132,6 +137,14 @@ async function mutantTable(): Promise<number> {
   return uncaught === 0 ? 0 : 1
 }
 
+/** A mutant whose race is a story of its own, and not one that walks come to. */
+async function playScenario(mutant: MutantOf): Promise<number> {
+  const caught = await untilCaught(mutant)
+  const seen = caught ? `${caught.by}: ${caught.what}` : 'seen by nothing'
+  process.stdout.write(`${mutant.name}: ${mutant.race}\n${seen}\n`)
+  return caught ? 1 : 0
+}
+
 /** What is printed first: seeds, and the settings of one. */
 function begun(o: Options): string {
   const to = o.from + o.seeds - 1
@@ -149,6 +162,8 @@ async function main(): Promise<number> {
     return 0
   }
   if (o.mutants) return mutantTable()
+  const mutant = mutantOf(o)
+  if (mutant?.scenario && o.script === undefined) return playScenario(mutant)
   if (!o.json) {
     process.stdout.write(`${begun(o)}\n`)
   }

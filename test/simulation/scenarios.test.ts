@@ -10,7 +10,6 @@ describe('scenarios', () => {
     'without rule $rule it does not',
     async (mutant) => {
       expect(await untilCaught(mutant)).toBeDefined()
-      console.log(await untilCaught(mutant))
     },
   )
 })

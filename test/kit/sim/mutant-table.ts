@@ -2,7 +2,7 @@ import type { HistoryEvent } from '../history/history.ts'
 import { inMacrotask } from './microtasks.ts'
 import { type MutantOf, mutants, without } from './mutants.ts'
 import { seenBy } from './seen.ts'
-import { settingsFor } from './settings.ts'
+import { settingsFor, type WalkSettings } from './settings.ts'
 import { Walk } from './walk.ts'
 import { checkWalkHistory } from './walk-history.ts'
 
@@ -14,6 +14,14 @@ export interface Caught {
   readonly seeds: number
   /** The invariant whose checker saw it, or the assertion in the code itself. */
   readonly by: string
+  /** What it said. */
+  readonly what: string
+}
+
+/** The walk of a seed, as a mutant would have it. */
+export function walkSettings(seed: number, mutant?: MutantOf): WalkSettings {
+  const crashes = mutant?.inHistory ? { crashes: 0 } : {}
+  return { ...settingsFor(seed), ...crashes, ...mutant?.bias }
 }
 
 /** Walks with one rule left out, until a checker sees it; or its scenario. */
@@ -23,24 +31,25 @@ export async function untilCaught(mutant: MutantOf, most = SEEDS_MAX): Promise<C
     try {
       await inMacrotask(() => scenario(without(mutant)))
     } catch (error) {
-      return { seeds: 1, by: `${seenBy(error)}, in a scenario` }
+      return { seeds: 1, by: `${seenBy(error)}, in a scenario`, what: textOf(error) }
     }
     return undefined
   }
   for (let seed = 1; seed <= most; seed++) {
-    const crashes = mutant.inHistory ? { crashes: 0 } : {}
-    const walk = new Walk({ ...settingsFor(seed), ...crashes, ...mutant.bias }, without(mutant))
+    const walk = new Walk(walkSettings(seed, mutant), without(mutant))
     const history: HistoryEvent[] = []
     if (mutant.inHistory) walk.operations.onHistory = (event) => history.push(event)
     try {
       await inMacrotask(() => walk.run())
       checkWalkHistory(history)
     } catch (error) {
-      return { seeds: seed, by: seenBy(error) }
+      return { seeds: seed, by: seenBy(error), what: textOf(error) }
     }
   }
   return undefined
 }
+
+const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 const HEAD = `# Mutants
 
