@@ -65,7 +65,7 @@ interface Course {
 /** By memory: short. */
 const BRIEF: Course = { scale: [1, 2], partMs: 200, flipsPerStep: 64 }
 /** By the cluster's bus: few flips at a time, since what each flip and each frame cause is to run often; so the packets go on for longer. */
-const FINE: Course = { scale: [1, 2, 2, 2, 2], partMs: 250, flipsPerStep: 8 }
+const FINE: Course = { scale: [1, 2, 2, 2], partMs: 150, flipsPerStep: 16 }
 /** A slow NF is not rehearsed to the end: who scales out waits for it. */
 const MS_MAX = 5_000
 

@@ -46,8 +46,8 @@ describe.runIf(findNatsServer())('a cluster that runs', () => {
   it('is asked, joined by hand and scaled, and ends as on one instance', async () => {
     const at = ['--nats', server.url, '--cluster', 'shown']
     const out = newFile()
-    // Some 36 s of traffic: a machine with other work needs as long for what is done to the cluster meanwhile.
-    const running = new Running([...counter, ...at, '--scale', '2', '--rate', '800', '--out', out])
+    // Some 41 s of traffic: a machine with other work needs as long for what is done to the cluster meanwhile.
+    const running = new Running([...counter, ...at, '--scale', '2', '--rate', '700', '--out', out])
     await running.shows(/%: /)
     interface Row {
       readonly id: string
@@ -91,7 +91,7 @@ describe.runIf(findNatsServer())('a cluster that runs', () => {
 
   it('has its name for itself, until it ends; whom it leaves behind ends too', async () => {
     const at = ['--nats', server.url, '--cluster', 'named']
-    const args = [...counter, ...at, '--scale', '1', '--rate', '2000']
+    const args = [...counter, ...at, '--scale', '1', '--rate', '1000']
     const running = new Running(args)
     await running.shows(/%: /)
     const second = await rehome(...args)
