@@ -26,7 +26,7 @@ export {
 } from './sim/cluster.ts'
 export { leftovers } from './sim/leftovers.ts'
 export { inMacrotask } from './sim/microtasks.ts'
-export { SEEDS_MAX, untilCaught } from './sim/mutant-table.ts'
+export { isBroken, SEEDS_MAX, untilCaught } from './sim/mutant-table.ts'
 export { mutantNamed, mutants } from './sim/mutants.ts'
 export { type Faults, noFaults } from './sim/network.ts'
 export { Oracle, Violation } from './sim/oracle.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { inMacrotask, mutants, scenarios, untilCaught } from '../kit/index.ts'
+import { inMacrotask, isBroken, mutants, scenarios, untilCaught } from '../kit/index.ts'
 
 describe('scenarios', () => {
   it.each(Object.keys(scenarios) as (keyof typeof scenarios)[])('%s passes', async (name) => {
@@ -9,7 +9,8 @@ describe('scenarios', () => {
   it.each(mutants.filter(({ scenario }) => scenario))(
     'without rule $rule it does not',
     async (mutant) => {
-      expect(await untilCaught(mutant)).toBeDefined()
+      const caught = await untilCaught(mutant)
+      expect(caught && !isBroken(caught)).toBe(true)
     },
   )
 })

@@ -13,12 +13,16 @@ export const HASH = 0
 export const ENTRY = 1
 export const HOME = 2
 
+/** Turns that wait, in their order. */
+interface Waiters {
+  append(others: Waiters): void
+}
 export interface Affair {
   busy: boolean
   askedAt: number
   transfer: object | undefined
-  queue: unknown[]
-  waiting: unknown[]
+  readonly queue: Waiters
+  readonly waiting: Waiters
   outbox: { entries: { method?: object; x?: unknown }[] } | undefined
 }
 export interface ActorType {

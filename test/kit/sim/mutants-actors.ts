@@ -44,7 +44,7 @@ export const actorMutants: readonly MutantOf[] = [
     bias: { keys: 1, ops: 300 },
     leaveOut: ({ homes }) =>
       replace(homes, 'afterLife', (original: Run) => (type, row, affair) => {
-        affair.waiting.push(...affair.queue.splice(0))
+        affair.waiting.append(affair.queue)
         original(type, row, affair)
       }),
   },
