@@ -23,7 +23,7 @@ import { accesses } from './store.ts'
 import { Ticker } from './ticker.ts'
 
 /**
- * Each model has so many clusters, one after the other: what the engine makes of the same code differs from process to process by
+ * Where there is a goal, each model has so many clusters, one after the other: what the engine makes of the same code differs from process to process by
  * more than rounds of one process do.
  */
 const CLUSTERS = 3
@@ -79,9 +79,8 @@ interface Found {
   readonly loaded: Loaded
 }
 
-async function measure(of: Case, o: BenchOptions): Promise<Found> {
+async function measure(of: Case, o: BenchOptions, clusters: number): Promise<Found> {
   const found: Found[] = []
-  const clusters = o.tiny ? 1 : CLUSTERS
   o.say(`models: ${of.nf.name}, ${of.placement}: ${of.models.join(', ')}`)
   while (found.length < clusters) {
     found.push(await oneCluster(of, { ...o, seconds: o.seconds / clusters }))
@@ -298,11 +297,12 @@ function shortRow(what: string, { samples }: Found): Row {
   }
 }
 
-/** Of each cluster the mean of its rounds, then over the clusters. */
+/** Of each cluster the mean of its rounds, then over the clusters; of a single one over its rounds. */
 function ratioOver(ours: readonly Sample[], base: readonly Sample[]): Ratio {
   const of = (samples: readonly Sample[], process: number | undefined) =>
     samples.filter((sample) => sample.process === process)
   const processes = [...new Set(ours.map(({ process }) => process))]
+  if (processes.length === 1) return ratioOf(ours, base)
   return ratioOfValues(
     processes.map((no) => ratioOf(of(ours, no), of(base, no)).mean),
     'processes',
@@ -405,12 +405,13 @@ export const models: Bench = {
     try {
       for (const each of casesOf(dir, 3, o)) {
         const { nf, placement } = each
-        rows.push(...rowsOf(`${nf.name}, ${placement}`, placement, await measure(each, o)))
+        const found = await measure(each, o, o.tiny ? 1 : CLUSTERS)
+        rows.push(...rowsOf(`${nf.name}, ${placement}`, placement, found))
       }
       rows.push(...(await accesses({ ...o, seconds: o.seconds / 2 })))
       const short = { ...o, seconds: o.seconds / 2 }
       for (const each of casesOf(dir, 1, o)) {
-        rows.push(shortRow(`${each.nf.name}, ${each.placement}`, await measure(each, short)))
+        rows.push(shortRow(`${each.nf.name}, ${each.placement}`, await measure(each, short, 1)))
       }
     } finally {
       rmSync(dir, { recursive: true, force: true })

@@ -2,7 +2,7 @@ import type { MemberNo } from '../../../bus/index.ts'
 import type { View } from '../../../placement/index.ts'
 import { type Inside, part, replace } from './inside.ts'
 import type { MutantOf } from './mutants.ts'
-import { askedForWhileFenced } from './scenarios.ts'
+import { askedForWhileFenced, endedUnheard } from './scenarios.ts'
 
 const bias = { crashes: 2, model: 'shared' } as const
 /** So long that operations go on while crashes are noticed and recovered from. */
@@ -72,7 +72,7 @@ export const crashMutants: readonly MutantOf[] = [
     name: 'numbers-again',
     rule: 'crash: numbers of a slot go on behind all that are reported',
     race: 'a fresh token counts from 0: two activations of one number, and a removal ends the wrong one',
-    bias,
+    scenario: endedUnheard,
     leaveOut: ({ slots }) => replace(slots, 'countFrom', nothing),
   },
   {

@@ -57,6 +57,7 @@ type Turn = (s: { n: number }) => unknown
 interface Reached {
   readonly boxes: {
     with(key: number, turn: Turn): unknown
+    remove(key: number): unknown
     at(key: number): { get(): number | Promise<number> }
   }
   readonly values: {
@@ -316,6 +317,38 @@ export const askedForWhileFenced: Scenario = (onMember) => {
   if (turn.ended !== 'ok' || n !== 8) {
     throw new Violation('same state', `7, and one more, came to ${n}; ${turn.ended}`)
   }
+}
+
+/** Crash: an actor that a survivor has ends there, and begins anew elsewhere before the new slot owner hears of it. */
+export const endedUnheard: Scenario = (onMember) => {
+  const cluster = clusterOf(4, { slotBits: 2, ...seen(onMember) })
+  const [dead, ...survivors] = cluster.nodes as [SimNode, SimNode, SimNode, SimNode]
+  const count = (by: SimNode, key: number) => {
+    const turn = Promise.resolve(reach(by).boxes.with(key, (s) => ++s.n))
+    return cluster.settle(turn, 'a turn')
+  }
+  // Of one slot, in this order: so the actors have the numbers 1, 2 and 3. Spare ones are for counting as far again.
+  const keys: number[] = []
+  for (let n = 0; n < 5; n++) keys.push(keyAt(dead, dead, (keys.at(-1) ?? 0) + 1))
+  for (const [i, home] of survivors.entries()) count(home, keys[i]!)
+  cluster.crash(dead)
+  const isOver = ({ entered }: SimNode) => {
+    const { member } = entered!.body
+    return member.view!.crash.epoch > 0 && member.space.quiet
+  }
+  cluster.until(() => survivors.every(isOver), 'the crash is recovered from')
+  const owner = survivors.find((node) => keyAt(node, node, keys[0]) === keys[0])!
+  const at = survivors.findIndex((node) => node !== owner)
+  const home = survivors[at]!
+  const asker = survivors.find((node) => node !== owner && node !== home)!
+  for (const spare of keys.slice(3, 3 + at)) count(owner, spare)
+  const found = loseFrames(cluster, home, owner)
+  cluster.settle(Promise.resolve(reach(home).boxes.remove(keys[at]!)), 'it ends')
+  count(asker, keys[at]!)
+  found()
+  cluster.pass(500)
+  const n = count(owner, keys[at]!)
+  if (n !== 2) throw new Violation('one home', `a turn there and one here came to ${n}`)
 }
 
 /** Rule 22: one reader asks twice, first while it has no credit; meanwhile the actor moves. */
