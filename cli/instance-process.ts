@@ -30,7 +30,9 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   tuneEngine(settings.model)
   const nf = await loadNF(settings.nf)
   const env = nf.setup(settings.options)
-  if (!o.store) await rehearse(onError, bus, { nf, settings })
+  // Instances of tests live for seconds: each would take as long again.
+  const isToRehearse = !o.store && process.env.REHOME_REHEARSE !== '0'
+  if (isToRehearse) await rehearse(onError, bus, { nf, settings })
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined
   let evict = (_why: Error) => {}
