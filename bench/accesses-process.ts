@@ -8,15 +8,10 @@ import type { Handles } from '../nf-apps/index.ts'
 import { BatchedEcho } from './batched-echo.ts'
 import type { BenchOptions, Row } from './bench.ts'
 import { ProcessCluster } from './cluster.ts'
-import { counters } from './counters.ts'
+import { counters, KEYS } from './counters.ts'
 import { median, paired, rate, ratioOf, type Sample, told, warm } from './measure.ts'
-import { inFlight } from './members.ts'
+import { AT_ONCE, inFlight } from './members.ts'
 import { withEnd } from './pair.ts'
-
-/** Calls or turns under way at once, of each arm. */
-const AT_ONCE = 1024
-/** Actors that they are about. */
-const KEYS = 1024
 
 /** What `remote-only` is made of ÷ the batched echo. */
 async function besideEcho(

@@ -6,10 +6,9 @@ import { BatchedEcho } from './batched-echo.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
 import { cpuNs, paired, rate, ratioOf, type Sample, warm } from './measure.ts'
-import { inFlight, joinSource, until, wallMs } from './members.ts'
+import { AT_ONCE, inFlight, joinSource, until, wallMs } from './members.ts'
 import { withEnd } from './pair.ts'
 
-const AT_ONCE = 1024
 /** Updates made before messages have their turn: a burst of packets. */
 const UPDATES_AT_ONCE = 4096
 

@@ -21,6 +21,9 @@ const Counter = multiWriter(
 )
 const Flow = singleWriter('flow', { packets: u32, bytes: f64 })
 
+/** Counters that calls go to in turns. */
+export const KEYS = 1024
+
 /** Actors by number, to call and to move. */
 export const counters = defineNF('counters', {
   state: { counters: Counter.keyedBy(numberKey), flows: Flow.keyedBy(numberKey) },

@@ -78,6 +78,9 @@ export async function until(done: () => boolean, withinMs = 60_000): Promise<voi
   }
 }
 
+/** Calls, commands or turns under way at once, of each arm that is compared by them. */
+export const AT_ONCE = 1024
+
 /** Runs `count` of something, at most `atOnce` of them at a time. */
 export function inFlight(
   count: number,

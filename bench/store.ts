@@ -4,16 +4,11 @@ import { NatsBus } from '../bus/index.ts'
 import type { Source } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
-import { counters } from './counters.ts'
+import { counters, KEYS } from './counters.ts'
 import { paired, ratioOf, type Sample, told, warm } from './measure.ts'
-import { inFlight, joinSource, wallMs } from './members.ts'
+import { AT_ONCE, inFlight, joinSource, wallMs } from './members.ts'
 import { withEnd } from './pair.ts'
 import { redisGround } from './redis.ts'
-
-/** Calls or commands under way at once, of each arm. */
-const AT_ONCE = 1024
-/** Actors and hash fields that they are about. */
-const KEYS = 1024
 
 /** Calls to an actor in another process ÷ the same addition by Redis. */
 async function besideRedis(shared: Source, o: BenchOptions): Promise<Row[]> {

@@ -16,7 +16,9 @@ const WORD_BYTES = 4
 function describeState(name: string, { type, key }: NF['state'][string]): string[] {
   const fields = Object.entries<{ kind: keyof typeof FIELD_BYTES }>(type.fields)
   const bytes = fields.reduce((sum, [, { kind }]) => sum + FIELD_BYTES[kind], 0)
-  const names = fields.map(([field, { kind }]) => (kind === 'plain' ? `${field}: any size` : field))
+  const names = fields.map(([field, { kind }]) =>
+    kind === 'plain' ? `${field}: of no fixed size` : field,
+  )
   const head =
     `    ${name}: ${type.writers}-writer, by ${key.name} (key ${key.words * WORD_BYTES} bytes), ` +
     `state ${bytes} bytes (${names.join(', ')})${type.expiry ? '; expires' : ''}`

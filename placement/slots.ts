@@ -250,6 +250,7 @@ export class Slots {
   }
 
   onSlot(r: ByteReader): void {
+    // Whole numbers: code for these would be thrown away at the first fraction.
     this.tokenBytes += Math.round((r.left - this.tokenBytes) / 8)
     const slot = r.u16()
     invariant(this.state[slot]! < HELD && !this.recovering[slot], `slot ${slot} has one token`)

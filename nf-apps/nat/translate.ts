@@ -173,7 +173,7 @@ function claim<T>(
 const NEARBY = 4
 
 /**
- * Ports in a block that is the host's as far as is known here, as good as any by the RFCs and steered back as they should be. Where
+ * Ports in a block that is the host's as far as is known here, as good as others by the RFCs and steered back as they should be. Where
  * one is free still, the host need not offer its ports first.
  */
 function nearby(run: Run, q: Question, index: number): readonly number[] {

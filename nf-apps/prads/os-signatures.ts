@@ -29,7 +29,7 @@ interface OsSignature {
   readonly window: Measure
   readonly ttl: number
   readonly df: number
-  /** 0: any size that says nothing. */
+  /** 0: it says nothing of the size. */
   readonly size: number
   readonly options: readonly number[]
   readonly mss: Measure

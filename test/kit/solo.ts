@@ -1,12 +1,4 @@
-import type {
-  Expiry,
-  Field,
-  KeyedType,
-  KeyType,
-  MaybePromise,
-  Methods,
-  Writers,
-} from '../../actors/index.ts'
+import type { Expiry, Field, KeyType, MaybePromise, Methods } from '../../actors/index.ts'
 import type { Handles, NF, OptionValues, StateMap, Verdict } from '../../nf-apps/index.ts'
 import type { Packet } from '../../nf-apps/packet/index.ts'
 
@@ -84,8 +76,7 @@ interface Entry<K> {
   state: AnyState
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: any keyed type of a StateMap
-function handleOf({ type, key }: KeyedType<Writers, any, any, any>, actors: Actors<any>): object {
+function handleOf({ type, key }: StateMap[string], actors: Actors<unknown>): object {
   const stub = (at: unknown) => stubOf(type.methods, actors, at)
   const reach = {
     lookup: (at: unknown) => copy(actors.find(at)?.state),
@@ -139,8 +130,7 @@ class Actors<K> {
   private readonly expiry: Expiry<AnyState> | undefined
   private readonly clock: { readonly us: number }
 
-  // biome-ignore lint/suspicious/noExplicitAny: any keyed type of a StateMap
-  constructor({ type, key }: KeyedType<Writers, K, any, any>, clock: { readonly us: number }) {
+  constructor({ type, key }: StateMap[string], clock: { readonly us: number }) {
     this.key = key
     this.fields = Object.entries<Field<unknown>>(type.fields)
     this.words = new Uint32Array(key.words)

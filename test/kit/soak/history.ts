@@ -79,7 +79,7 @@ export const operations = [
 ] as const
 export type Operation = (typeof operations)[number]
 
-/** How a log's digest goes on: any turn that is lost, doubled or out of its order shows in all that follow. */
+/** How a log's digest goes on: a turn that is lost, doubled or out of its order shows in all that follow. */
 export function digestOf(before: number, id: number): number {
   let h = Math.imul(before ^ id, 0x9e3779b1)
   h ^= h >>> 15
