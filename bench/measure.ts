@@ -25,7 +25,7 @@ export interface Sample {
   readonly process?: number
 }
 
-/** A ratio of two arms over paired rounds, or over processes that each ran some. */
+/** A ratio of two arms over paired rounds, or over processes that each ran some; or of two phases of an event, over events. */
 export interface Ratio {
   /** Geometric mean of the ratios of all. */
   readonly mean: number
@@ -34,7 +34,7 @@ export interface Ratio {
   readonly least: number
   readonly most: number
   readonly count: number
-  readonly of: 'rounds' | 'processes'
+  readonly of: 'rounds' | 'processes' | 'events'
 }
 
 /** What a frame costs is compiled last, after some thousands of frames: calls took twice their time until then. */
