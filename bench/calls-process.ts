@@ -5,7 +5,7 @@
 import { connect } from 'nats'
 import type { StateModel } from '../actors/index.ts'
 import { NatsBus } from '../bus/index.ts'
-import { tuneEngine } from '../cli/index.ts'
+import { helpersYield, tuneEngine } from '../cli/index.ts'
 import { serveBatches } from './batched-echo.ts'
 import { counters } from './counters.ts'
 import { joinInstance } from './members.ts'
@@ -13,6 +13,7 @@ import { joinInstance } from './members.ts'
 const servers = process.argv[2] ?? ''
 tuneEngine(process.argv[3] as StateModel)
 const bus = await NatsBus.connect({ servers, cluster: 'bench', name: 'calls' })
+helpersYield()
 await joinInstance(bus, 'i1', counters)
 const nc = await connect({ servers, noAsyncTraces: true })
 // A call's work is the same here as there: a counter grows, and its value goes back.

@@ -1,6 +1,6 @@
 /** One member of a bench's cluster in a process of its own: an instance, or the store that has all actors. */
 import { NatsBus } from '../bus/index.ts'
-import { tuneEngine } from '../cli/index.ts'
+import { helpersYield, tuneEngine } from '../cli/index.ts'
 import { builtIn } from '../nf-apps/index.ts'
 import { counters } from './counters.ts'
 import { joinInstance, type Setup } from './members.ts'
@@ -21,6 +21,7 @@ tuneEngine(setup.model ?? 'shared')
 const nf = [...builtIn, counters].find((one) => one.name === task.nf)
 if (!nf) throw new Error(`there is no NF '${task.nf}'`)
 const bus = await NatsBus.connect({ servers, cluster, name: id })
+helpersYield()
 await joinInstance(bus, id, nf, setup, role)
 process.send?.('joined')
 process.once('disconnect', () => process.exit(0))

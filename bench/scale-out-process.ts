@@ -1,6 +1,6 @@
 /** An instance of `scale-out` in a process of its own, made ready as `rehome instance` does; it joins when it is told to. */
 import { NatsBus } from '../bus/index.ts'
-import { rehearse, tuneEngine } from '../cli/index.ts'
+import { helpersYield, rehearse, tuneEngine } from '../cli/index.ts'
 import { joinInstance, onError } from './members.ts'
 import { flowCounter } from './solo-instance.ts'
 
@@ -12,4 +12,5 @@ process.once('message', () => {
 })
 process.once('disconnect', () => process.exit(0))
 await rehearse(onError, bus)
+helpersYield()
 process.send?.('ready')

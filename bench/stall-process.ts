@@ -4,7 +4,7 @@
  * a millisecond apart, from one `tell` to the next.
  */
 import { NatsBus } from '../bus/index.ts'
-import { rehearse, tuneEngine } from '../cli/index.ts'
+import { helpersYield, rehearse, tuneEngine } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { churning } from './churning.ts'
 import { makeIdleFlows } from './idle-flows.ts'
@@ -32,6 +32,7 @@ if (servers !== '') {
   tuneEngine('shared')
   bus = await NatsBus.connect({ servers, cluster: 'bench', name: id })
   await rehearse(onError, bus)
+  helpersYield()
 }
 const stalls = new Stalls()
 process.send?.(stalls.tell(true))

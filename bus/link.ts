@@ -113,6 +113,8 @@ export class Link {
   open = false
   /** Listed for the next flush. */
   listed = false
+  /** All that is in the open frame may wait for what may not. */
+  isPatient = false
   frameStart = 0
   messageStart = 0
   /** Where what is being written begins: the message's payload, or a further part of it. */
@@ -176,6 +178,7 @@ export class Link {
     w.pos = this.frameStart + HEADER_BYTES
     this.frameEpoch = epoch
     this.open = true
+    this.isPatient = false
     this.fullAt = Math.min(this.frameStart + limits.frameBytes, this.slab.length - this.room)
   }
 

@@ -67,8 +67,11 @@ export interface Leftovers {
   readonly unanswered: number
 }
 
-/** In a kind's entry: known, and whether it uses credit. Other kinds are not delivered. */
+/** In a kind's entry: known, whether it uses credit, and whether it may wait. Other kinds are not delivered. */
 export const KNOWN = 1
 export const METERED = 2
+export const PATIENT = 4
 export const kindFlags = new Uint8Array(256)
-for (const info of allKinds) kindFlags[info.code] = info.credit ? KNOWN | METERED : KNOWN
+for (const { code, credit, patient } of allKinds) {
+  kindFlags[code] = KNOWN | (credit ? METERED : 0) | (patient ? PATIENT : 0)
+}

@@ -1,3 +1,4 @@
+import { Burst } from './burst.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import { invariant, RehomeError } from './errors.ts'
 import {
@@ -20,6 +21,7 @@ import {
   type LinkLimits,
   type LinksOptions,
   METERED,
+  PATIENT,
 } from './linkoptions.ts'
 import { LinkStats } from './linkstats.ts'
 import { LinkTable } from './linktable.ts'
@@ -45,8 +47,7 @@ export class Links {
 
   private writing: Link | undefined = undefined
   private kind = 0
-  private readonly toFlush: Link[] = []
-  private toFlushCount = 0
+  private readonly burst: Burst
 
   private readonly reader = new ByteReader(new Uint8Array(0))
   private readonly head = new FrameHeader()
@@ -59,6 +60,7 @@ export class Links {
     this.limits = options.limits ? { ...defaultLimits, ...options.limits } : defaultLimits
     this.self = options.self
     this.transmission = new Transmission(options, this.limits, this.stats)
+    this.burst = new Burst(options.clock, (link) => this.close(link))
     this.table = new LinkTable(
       options.self,
       this.limits.strangersMax,
@@ -99,7 +101,11 @@ export class Links {
     const link = this.table.of(to) ?? this.table.nobody
     const epoch = this.options.epoch()
     if (link.open && link.frameEpoch !== epoch) this.close(link)
-    if (!link.open) this.openFrame(link, epoch, link.room)
+    const mayWait = (kindFlags[kind]! & PATIENT) !== 0
+    if (!link.open) {
+      this.openFrame(link, epoch, link.room)
+      link.isPatient = mayWait
+    } else if (!mayWait) link.isPatient = false
     const { w } = link
     link.messageStart = w.pos
     w.keepFrom = w.pos
@@ -154,22 +160,15 @@ export class Links {
     if (w.pos >= link.fullAt) this.close(link)
   }
 
-  /** Transmits all that has been written: at the end of a burst. */
+  /** Transmits what has been written, at the end of a burst; what may wait for the next one, in some ms at the latest. */
   flush(): void {
     if (this.writing) this.abandon()
-    for (let i = 0; i < this.toFlushCount; i++) {
-      const link = this.toFlush[i]!
-      link.listed = false
-      if (link.open) this.close(link)
-    }
-    this.toFlushCount = 0
+    this.burst.flush()
   }
 
   private openFrame(link: Link, epoch: number, need: number): void {
     link.openFrame(epoch, need + MESSAGE_HEAD_BYTES, this.limits)
-    if (link.listed || link === this.table.home || link === this.table.nobody) return
-    link.listed = true
-    this.toFlush[this.toFlushCount++] = link
+    if (link !== this.table.home && link !== this.table.nobody) this.burst.add(link)
   }
 
   private close(link: Link): void {
@@ -489,6 +488,7 @@ export class Links {
   /** Ends all timers; nothing is received any more. */
   stop(): void {
     this.stopped = true
+    this.burst.stop()
     this.transmission.stop()
     for (const link of this.table.all()) link.timer?.cancel()
   }

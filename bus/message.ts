@@ -16,6 +16,8 @@ export interface KindInfo {
   readonly credit: boolean
   /** Needs the slot's owner, so it waits at a receiver that does not have the sender's view yet (rules 1 and 19). */
   readonly judged: boolean
+  /** May wait some ms for a frame that goes anyway: hardly anything waits for it. */
+  readonly patient: boolean
 }
 
 const kinds: KindInfo[] = []
@@ -27,7 +29,7 @@ function kind(
   to: string,
   meaning: string,
   answer: string,
-  flags: { credit?: boolean; judged?: boolean } = {},
+  flags: { credit?: boolean; judged?: boolean; patient?: boolean } = {},
 ): number {
   const code = kinds.length + 1
   const info = {
@@ -39,6 +41,7 @@ function kind(
     answer,
     credit: flags.credit ?? false,
     judged: flags.judged ?? false,
+    patient: flags.patient ?? false,
   }
   kinds.push(info)
   byCode[code] = info
@@ -47,6 +50,8 @@ function kind(
 
 const judged = { judged: true }
 const request = { judged: true, credit: true }
+/** Of a flip: while it goes on, one slot's packets are kept, few of all. */
+const patient = { patient: true }
 
 export const Kind = {
   ACQUIRE: kind(
@@ -164,6 +169,7 @@ export const Kind = {
     'old receiver',
     "the last of these slots' packets has been sent to you",
     'DRAINED to the new receiver',
+    patient,
   ),
   HOLD: kind(
     'HOLD',
@@ -171,6 +177,7 @@ export const Kind = {
     'new receiver',
     "keep these slots' packets until the old receiver is through",
     '–',
+    patient,
   ),
   DRAINED: kind(
     'DRAINED',
@@ -178,6 +185,7 @@ export const Kind = {
     'new receiver',
     "these slots' packets have all had their turns",
     '–',
+    patient,
   ),
   CLOCK: kind(
     'CLOCK',

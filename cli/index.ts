@@ -1,4 +1,4 @@
-export { tuneEngine } from './engine.ts'
+export { helpersYield, tuneEngine } from './engine.ts'
 export { type Entered, type EnterOptions, enter } from './enter.ts'
 export { feed } from './feed.ts'
 export type { FromChild, ToChild } from './fleet.ts'

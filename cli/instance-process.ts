@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { NatsBus, RehomeError, systemClock } from '../bus/index.ts'
-import { tuneEngine } from './engine.ts'
+import { helpersYield, tuneEngine } from './engine.ts'
 import type { Entered } from './enter.ts'
 import type { FromChild, ToChild } from './fleet.ts'
 import type { Instance } from './instance.ts'
@@ -33,6 +33,7 @@ export async function instanceProcess(o: InstanceArguments): Promise<void> {
   // Instances of tests live for seconds: each would take as long again.
   const isToRehearse = !o.store && process.env.REHOME_REHEARSE !== '0'
   if (isToRehearse) await rehearse(onError, bus, { nf, settings })
+  helpersYield()
   const common = { bus, clock: systemClock(), id, nf, settings, onError }
   let entered: Entered<Instance> | undefined
   let evict = (_why: Error) => {}

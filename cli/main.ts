@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { stateModels } from '../actors/index.ts'
 import { findNatsServer, RehomeError } from '../bus/index.ts'
 import { builtIn, type OptionValues } from '../nf-apps/index.ts'
+import { helpersYield } from './engine.ts'
 import { exitCodeOf, instanceProcess } from './instance-process.ts'
 import { type LiveView, showLive } from './live.ts'
 import { loadNF } from './load-nf.ts'
@@ -214,6 +215,7 @@ async function runCommand(args: string[]): Promise<void> {
   })
   let live: LiveView | undefined
   try {
+    if (!o.live) helpersYield() // of a source on interfaces, one of them waits for packets
     const { report, lines } = await run(o, {
       onError: errorTeller(log),
       say,
