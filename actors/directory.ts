@@ -172,9 +172,14 @@ export class Directory {
     this.fetching--
   }
 
-  /** Fetches some actors of slots that have come; the others when these are here. True: there are more to fetch now. */
+  /** Hands over some tokens, and fetches some actors; the others when these are here. True: there are more now. */
   step(): boolean {
-    if (!this.core.mayMove) return false
+    const gives = this.core.slots.give()
+    return (this.core.mayMove && this.fetchSome()) || gives
+  }
+
+  /** Of slots that have come. */
+  private fetchSome(): boolean {
     this.core.slots.drain()
     const most = Math.min(FETCHES_MAX, this.fetching + FETCHES_STEP)
     while (this.toFollow.length > 0 && this.fetching < most) {

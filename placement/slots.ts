@@ -44,6 +44,11 @@ export type Waiting = () => void
 const PULLED_BYTES = 64 * 1024
 /** What a token is taken to have before the first one has come: many entries, so that these are few. */
 const TOKEN_BYTES_FIRST = 4096
+/**
+ * Bytes of tokens handed over in one step. A hundred may be asked for in one turn of the event loop, one by one, since actors of as many
+ * slots were touched; that was 10 ms of work among a million actors, and whatever else came waited behind it.
+ */
+const GIVEN_BYTES = 16 * 1024
 /** Tokens named in one PULL. */
 const PULL_SLOTS_MAX = 4096
 
@@ -70,6 +75,8 @@ export class Slots {
   private readonly waiting = new Map<number, Waiting[]>()
   private due = 0
   private pulls = 0
+  /** Tokens that were PULLed and are still here, with their new owners. */
+  private readonly toGive = new Map<number, MemberNo>()
   /** What tokens had of late, on average. */
   private tokenBytes = TOKEN_BYTES_FIRST
   /** Where the background drain goes on. */
@@ -228,25 +235,40 @@ export class Slots {
 
   /** PULL: a view that we have adopted names the sender these slots' owner and us their holder. */
   onPull(from: MemberNo, r: ByteReader): void {
-    for (let n = r.u16(); n > 0; n--) this.hand(r.u16(), from)
+    for (let n = r.u16(); n > 0; n--) this.toGive.set(r.u16(), from)
   }
 
-  private hand(slot: number, to: MemberNo): void {
+  /** Hands over some of the tokens that were PULLed; true if there are more. */
+  give(): boolean {
+    let bytes = 0
+    for (const [slot, to] of this.toGive) {
+      if (bytes >= GIVEN_BYTES) return true
+      this.toGive.delete(slot)
+      bytes += this.hand(slot, to)
+    }
+    return false
+  }
+
+  /** Answers how many bytes it came to. */
+  private hand(slot: number, to: MemberNo): number {
     if (this.recovering[slot]) {
-      this.wait(slot, () => this.hand(slot, to))
-      return
+      this.wait(slot, () => void this.toGive.set(slot, to))
+      return 0
     }
     // It crashed meanwhile, and its tokens are made afresh.
-    if (this.view!.isGone(to)) return
+    if (this.view!.isGone(to)) return 0
     invariant(this.state[slot]! >= HELD, `PULL of slot ${slot} from ${to}: its token is here`)
     invariant(this.view!.owner[slot] === to, `PULL of slot ${slot}: ${to} is its owner`)
     const w = this.out.begin(to, Kind.SLOT)
+    const start = w.pos
     w.u16(slot)
     w.u32(this.counters[slot]!)
     w.u32(this.view!.crash.epoch)
     this.entries.give(slot, w)
+    const bytes = w.pos - start
     this.out.end()
     this.state[slot] = ELSEWHERE
+    return bytes
   }
 
   onSlot(r: ByteReader): void {
