@@ -31,6 +31,8 @@ export class Homes {
   private readonly tombs = new Set<number>()
   /** Orders held for activations still to come. */
   private heldCount = 0
+  /** No turn that waits began to before then (ms). */
+  private waitedSince = Number.NEGATIVE_INFINITY
 
   private readonly directory: Directory
 
@@ -432,14 +434,24 @@ export class Homes {
     }
   }
 
-  /** Turns that have waited too long end in an error: it says which actor, and that they did not run. */
-  timeOut(before: number): void {
+  /**
+   * Turns that have waited too long end in an error: it says which actor, and that they did not run. Going through all that
+   * goes on takes a millisecond in a burst of moves, so it is done when one of them can have waited for so long.
+   */
+  timeOut(before: number, now: number): void {
+    if (this.waitedSince > before) return
+    this.waitedSince = now
     for (const type of this.core.types) {
       for (const [, affair] of type.openAffairs()) {
-        for (const waiter of affair.queue) giveUp(waiter, before, type)
-        for (const waiter of affair.waiting) giveUp(waiter, before, type)
+        for (const waiter of affair.queue) this.lookAt(waiter, before, type)
+        for (const waiter of affair.waiting) this.lookAt(waiter, before, type)
       }
     }
+  }
+
+  private lookAt(waiter: Waiter, before: number, type: RuntimeType): void {
+    giveUp(waiter, before, type)
+    if (!waiter.over) this.waitedSince = Math.min(this.waitedSince, waiter.since)
   }
 
   /** The activation was removed here, and the directory may not have noted it yet. */

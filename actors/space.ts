@@ -404,7 +404,7 @@ export class Space {
     const now = this.core.clock.now()
     const before = now - this.core.limits.waitMs
     if (this.leaving) this.sweeps.releaseAgain()
-    this.homes.timeOut(before)
+    this.homes.timeOut(before, now)
     this.calls.timeOut(before, now)
     this.reads.timeOut(before)
     this.collects.timeOut(before)

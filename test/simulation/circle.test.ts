@@ -44,3 +44,22 @@ it.each([1, 3])('turns that wait in a circle end in a typed error, on %i instanc
     cluster.settle(all, 'later turns')
   }),
 )
+
+it('each turn waits for as long as any, whenever it began', () =>
+  inMacrotask(() => {
+    const cluster = simCluster({ seed: 1, nf: () => nf, spread: true }, 1)
+    const { clock } = cluster
+    const boxes = cluster.nodes[0]!.entered!.body.member.space.handles.boxes as Boxes
+    const after = (ms: number) => new Promise<void>((go) => clock.after(ms, go))
+    void boxes.with(0, () => after(60_000))
+    const waits = [0, 7_000, 7_050, 21_000].map(async (ms) => {
+      await after(ms)
+      const since = clock.now()
+      await Promise.resolve(boxes.with(0, (s) => ++s.n)).catch(() => {})
+      return clock.now() - since
+    })
+    for (const waited of cluster.settle(Promise.all(waits), 'every turn ends')) {
+      expect(waited).toBeGreaterThanOrEqual(30_000)
+      expect(waited).toBeLessThan(30_200)
+    }
+  }))
