@@ -1,12 +1,12 @@
 import { connect } from 'nats'
-import { NatsBus } from '../bus/index.ts'
+import { NatsBus, wallMs } from '../bus/index.ts'
 import type { Source } from '../cli/index.ts'
 import type { Handles } from '../nf-apps/index.ts'
 import { BatchedEcho } from './batched-echo.ts'
 import type { Bench, BenchOptions, Row } from './bench.ts'
 import { counters } from './counters.ts'
 import { cpuNs, paired, rate, ratioOf, type Sample, warm } from './measure.ts'
-import { AT_ONCE, inFlight, joinSource, until, wallMs } from './members.ts'
+import { AT_ONCE, inFlight, joinSource, until } from './members.ts'
 import { withEnd } from './pair.ts'
 
 /** Updates made before messages have their turn: a burst of packets. */

@@ -1,7 +1,7 @@
+import { wallMs } from '../bus/index.ts'
 import type { Source } from '../cli/index.ts'
 import { CaptureRecord, SyntheticTraffic, syntheticDefaults } from '../loadgen/index.ts'
 import { Packet, steeringHash } from '../nf-apps/packet/index.ts'
-import { wallMs } from './members.ts'
 
 /** Verdicts that are kept, each of a batch. */
 const VERDICTS_MAX = 1 << 21

@@ -1,10 +1,8 @@
 import type { PlacementKind, StateModel } from '../actors/index.ts'
-import { type Bus, PROTOCOL_VERSION, systemClock } from '../bus/index.ts'
+import { type Bus, PROTOCOL_VERSION, systemClock, wallMs } from '../bus/index.ts'
 import { type Entered, enter, Instance, Source } from '../cli/index.ts'
 import type { NF, OptionValues, StateMap } from '../nf-apps/index.ts'
 import { SLOT_BITS } from '../placement/index.ts'
-
-export const wallMs = () => performance.timeOrigin + performance.now()
 
 type SourceOptions = ConstructorParameters<typeof Source>[3]
 

@@ -1,5 +1,5 @@
 import { f64, Space, singleWriter, u32 } from '../actors/index.ts'
-import { ByteReader, ByteWriter, PROTOCOL_VERSION, systemClock } from '../bus/index.ts'
+import { ByteReader, ByteWriter, PROTOCOL_VERSION, systemClock, wallMs } from '../bus/index.ts'
 import { Intake } from '../loadgen/index.ts'
 import { defineNF, forward, type Handles, type NF, type StateMap } from '../nf-apps/index.ts'
 import { type Packet, symmetricFlow, symmetricFlowOf } from '../nf-apps/packet/index.ts'
@@ -88,7 +88,7 @@ export class SoloInstance<S extends StateMap, E> {
       foresee: (hashes, count) => space.foresee(hashes, count),
       onFlipped: (slot) => space.follow(slot),
       wake: () => {},
-      wallMs: () => performance.timeOrigin + performance.now(),
+      wallMs,
     })
     const member = { id: 'solo', role: 'instance' as const, protocol: PROTOCOL_VERSION, schema: '' }
     this.view = firstView(member)

@@ -1,5 +1,5 @@
 export * from './bytes.ts'
-export { systemClock } from './clock.ts'
+export { systemClock, wallMs } from './clock.ts'
 export * from './errors.ts'
 export * from './faults.ts'
 export { defaultLimits, type Leftovers, type LinkLimits, type LinksOptions } from './linkoptions.ts'

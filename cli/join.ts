@@ -1,16 +1,11 @@
 import { Space } from '../actors/index.ts'
-import { type Bus, ByteWriter, type Clock } from '../bus/index.ts'
+import { type Bus, ByteWriter, type Clock, wallMs } from '../bus/index.ts'
 import type { NF } from '../nf-apps/index.ts'
 import { type Entered, enter } from './enter.ts'
 import { Instance, type InstanceReport } from './instance.ts'
 import type { SpaceSettings } from './member.ts'
 import type { ClusterSettings } from './settings.ts'
 import { Source, type SourceOptions } from './source.ts'
-
-/** Milliseconds since 1970, finer than Date: the same on all processes of a machine. */
-export function wallMs(): number {
-  return performance.timeOrigin + performance.now()
-}
 
 export type OnError = (what: string, error: unknown) => void
 

@@ -1,4 +1,4 @@
-import { RehomeError } from '../bus/index.ts'
+import { RehomeError, wallMs } from '../bus/index.ts'
 import {
   CaptureRecord,
   type OnWireFrame,
@@ -11,7 +11,6 @@ import {
 import type { NF } from '../nf-apps/index.ts'
 import { macAt, Packet } from '../nf-apps/packet/index.ts'
 import type { FeedPorts } from './feed.ts'
-import { wallMs } from './join.ts'
 import { addressesOf, isForwarding, routesOf } from './network.ts'
 import type { Source } from './source.ts'
 
