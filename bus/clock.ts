@@ -3,8 +3,10 @@ import type { Clock } from './port.ts'
 /** Longer timers are watchmen, not work under way: they do not keep the process from ending. */
 const WORK_MS_MAX = 1000
 
-/** How long the wall clock is looked at: it tells whole ms, and some of them begin meanwhile. */
-const LOOK_MS = 3
+/** The wall clock tells whole ms: so many are seen to begin, each within this time of a look (ms), unless that takes too long. */
+const SIGHTS = 3
+const SIGHT_MS = 0.02
+const LOOK_MS_MAX = 100
 
 /**
  * The wall clock's time at 0 of `performance.now()`. The engine has one, `performance.timeOrigin`, but reads the two clocks at different moments
@@ -13,8 +15,15 @@ const LOOK_MS = 3
  */
 function originMs(): number {
   let origin = Number.NEGATIVE_INFINITY
-  const end = performance.now() + LOOK_MS
-  while (performance.now() < end) origin = Math.max(origin, Date.now() - performance.now())
+  let seen = 0
+  let [wall, now] = [Date.now(), performance.now()]
+  for (const end = now + LOOK_MS_MAX; seen < SIGHTS && now < end; ) {
+    const [wallBefore, before] = [wall, now]
+    wall = Date.now() // first: whoever is kept waiting between the two looks sees too little, not too much
+    now = performance.now()
+    if (wall !== wallBefore && now - before < SIGHT_MS) seen++
+    origin = Math.max(origin, wall - now)
+  }
   return origin
 }
 
