@@ -48,6 +48,8 @@ export interface Limits {
   readonly waitMs: number
   /** Records of a page are 2^pageBits: large pages cost memory in small clusters, small ones time. */
   readonly pageBits: number
+  /** Bytes of tokens handed over in one turn of the event loop; usual, if not given. */
+  readonly givenBytes?: number
 }
 export const defaultLimits: Limits = {
   flushMs: 10,

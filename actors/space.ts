@@ -103,7 +103,7 @@ export class Space {
       take: (_slot: number, r: ByteReader) => this.takeEntries(r),
       drop: (slot: number) => this.dropEntries(slot),
     }
-    const slots = new Slots({ self, slotBits, out, entries })
+    const slots = new Slots({ self, slotBits, out, entries, ...limits })
     if (model === 'local-only' || isStore) slots.holdAll()
     this.core = new Core({ self, types, slots, out, clock, limits, placement, model })
     this.directory = new Directory(this.core)

@@ -45,7 +45,7 @@ it.each([1, 3])('turns that wait in a circle end in a typed error, on %i instanc
   }),
 )
 
-it('each turn waits for as long as any, whenever it began', () =>
+it('each turn waits for the same time, whenever it began', () =>
   inMacrotask(() => {
     const cluster = simCluster({ seed: 1, nf: () => nf, spread: true }, 1)
     const { clock } = cluster

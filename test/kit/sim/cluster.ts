@@ -164,7 +164,7 @@ export class SimCluster {
       slotBits: this.slotBits,
       placement: this.o.spread ? ('spread' as const) : ('aligned' as const),
       model: this.o.model ?? 'shared',
-      limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64 },
+      limits: { pageBits: 4, flushMs: 2, staleValuesMax: 64, givenBytes: 48 },
       links: { frameBytes, creditBytes, slabBytes: 4 * frameBytes },
     }
   }
