@@ -55,11 +55,11 @@ export interface Outbox {
   row: Row
   /** Plain calls stand among the updates that they must not overtake. */
   readonly entries: (Update | Unsent)[]
-  /** A batch, or a call that went before later updates, is under way: at most one (rule 12). */
-  underway: boolean
+  /** Messages under way: one batch, or calls that went before later updates (rule 12). */
+  underway: number
   /** What the answer to the batch under way will name. */
   id: number
-  /** Updates of the batch under way, and who is to answer. */
+  /** Updates of the batch under way, 0 if there is none, and who is to answer. */
   unanswered: number
   to: MemberNo
   dirty: boolean

@@ -1,5 +1,5 @@
 import { type ByteReader, Kind, type MemberNo, RehomeError } from '../bus/index.ts'
-import type { Call, Calls } from './calls.ts'
+import type { Call, Calls, Unsent } from './calls.ts'
 import type { Core } from './core.ts'
 import type { Homes } from './homes.ts'
 import { HASH } from './layout.ts'
@@ -21,7 +21,8 @@ const OUTBOXES_KEPT_MAX = 16_384
  * one batch of an outbox is unanswered: the home answers APPLIED once it has run it, or REJECT, and a
  * batch is never forwarded; so updates of one caller to one actor take effect in order however the slot moves,
  * each once (rule 12; a link's acknowledgement would only mean that it has been received). What comes meanwhile
- * merges. A plain call goes behind the caller's own updates of that actor, in the same outbox.
+ * merges. A plain call goes behind the caller's own updates of that actor, in the same outbox; as somebody waits for it,
+ * they leave at once. Calls that stand next to each other leave together: each may overtake the other, but no update.
  */
 export class Updates {
   /** An update's method threw at its home: there is nobody to tell but the log. */
@@ -113,7 +114,7 @@ export class Updates {
     const words = type.words.slice()
     call.answered = () => this.answered(outbox)
     outbox.entries.push({ call, hash, words, method, args })
-    this.markDirty(outbox)
+    this.flushOne(outbox)
     return true
   }
 
@@ -145,15 +146,22 @@ export class Updates {
   }
 
   private flushOne(outbox: Outbox): void {
-    if (outbox.underway) return // goes on when the answer comes
+    if (outbox.unanswered > 0) return // goes on when the answer comes
     const first = outbox.entries[0]
-    if (!first) return this.close(outbox)
+    if (!first && outbox.underway === 0) this.close(outbox)
+    if (!first || ('count' in first && outbox.underway > 0)) return
     outbox.to = this.core.owner(outbox.type.table.aside(outbox.row, HASH))
     if (this.core.out.creditLeft(outbox.to) <= 0) return this.markDirty(outbox)
-    outbox.underway = true
     if ('count' in first) this.sendBatch(outbox)
-    else {
-      outbox.entries.shift()
+    else this.sendCalls(outbox)
+  }
+
+  /** The calls at the head of an outbox, up to an update. */
+  private sendCalls(outbox: Outbox): void {
+    const { entries } = outbox
+    for (let first = entries[0]; first && !('count' in first); first = entries[0]) {
+      entries.shift()
+      outbox.underway++
       this.calls.post(first)
     }
   }
@@ -163,6 +171,7 @@ export class Updates {
     const { core } = this
     const { type, row, entries } = outbox
     const { words } = type
+    outbox.underway = 1
     let count = 0
     while (count < entries.length && count < BATCH_UPDATES_MAX && 'count' in entries[count]!)
       count++
@@ -216,14 +225,13 @@ export class Updates {
     this.core.tidy(type, row)
   }
 
-  /** The batch or call under way is through: the next may go. */
+  /** The batch or a call under way is through: the next may go. */
   private answered(outbox: Outbox): void {
-    outbox.underway = false
+    outbox.underway--
     outbox.unanswered = 0
-    const first = outbox.entries[0]
-    if (first && 'count' in first && outbox.entries.length < EAGER_UPDATES) {
-      this.markDirty(outbox)
-    } else this.flushOne(outbox)
+    const { length } = outbox.entries
+    if (length > 0 && length < EAGER_UPDATES && !outbox.entries.some(isCall)) this.markDirty(outbox)
+    else this.flushOne(outbox)
   }
 
   /** One or more batches have run. */
@@ -254,7 +262,7 @@ export class Updates {
     this.freeNumber(id)
     this.core.stats.rejected++
     outbox.entries.unshift(...batch)
-    outbox.underway = false
+    outbox.underway = 0
     outbox.unanswered = 0
     this.flushOne(outbox)
   }
@@ -331,10 +339,10 @@ export class Updates {
     for (const type of this.core.types) {
       for (const [, affair] of type.openAffairs()) {
         const outbox = affair.outbox
-        if (!outbox?.underway || outbox.to !== no || outbox.unanswered === 0) continue
+        if (!outbox || outbox.to !== no || outbox.unanswered === 0) continue
         this.core.stats.untetherLost += outbox.unanswered
         this.freeNumber(outbox.id)
-        outbox.underway = false
+        outbox.underway = 0
         outbox.unanswered = 0
         this.markDirty(outbox)
       }
@@ -346,8 +354,10 @@ export class Updates {
   }
 }
 
+const isCall = (entry: Update | Unsent) => !('count' in entry)
+
 function newOutbox(type: RuntimeType): Outbox {
-  const none = { underway: false, id: 0, unanswered: 0, to: 0, dirty: false, full: false }
+  const none = { underway: 0, id: 0, unanswered: 0, to: 0, dirty: false, full: false }
   return { type, row: -1, entries: [], ...none }
 }
 
