@@ -23,7 +23,13 @@ export const flowCounter = defineNF('flow-counter', {
 export type FlowCounter = SoloInstance<typeof flowCounter.state, undefined>
 export const counting = (): FlowCounter => new SoloInstance(flowCounter, undefined)
 
-const noOutput = { emit() {}, event() {}, steersAlike: () => true, lowUs: () => 0 }
+const noOutput = {
+  emit() {},
+  event() {},
+  takesEvents: false,
+  steersAlike: () => true,
+  lowUs: () => 0,
+}
 
 const SELF = 1
 /** The steerer that the batches are from; what goes back to it is written and forgotten. */

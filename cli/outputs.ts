@@ -1,7 +1,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { RehomeError } from '../bus/index.ts'
-import { CaptureRecord, LINE, type Output, PcapWriter } from '../loadgen/index.ts'
+import { CaptureRecord, type Output, PcapWriter } from '../loadgen/index.ts'
 import { LINK_ETHERNET } from '../nf-apps/packet/index.ts'
+import type { SourceOptions } from './source.ts'
 
 /** Files of what an NF sends besides its verdicts, written as it comes. */
 export class Outputs {
@@ -17,24 +18,27 @@ export class Outputs {
     this.events = events === undefined ? undefined : create('--events', events)
   }
 
-  take({ index, timeUs, linkType, bytes }: Output): void {
-    if (linkType === LINE) {
-      if (this.events === undefined) return
-      writeSync(this.events, `${index} ${new TextDecoder().decode(bytes)}\n`)
-    } else if (this.pcap !== undefined) {
-      this.writer ??= new PcapWriter(this.pcap, { linkType })
-      const length = bytes.length
-      this.writer.write(
-        Object.assign(this.record, {
-          bytes,
-          start: 0,
-          end: length,
-          wireLength: length,
-          timeUs,
-          linkType,
-        }),
-      )
+  /** What a source hands on: frames, which `onFrame` gets too, and lines where there is a file for them. */
+  sinks(onFrame: (bytes: Uint8Array) => void): Pick<SourceOptions, 'onFrame' | 'onEvent'> {
+    const { events } = this
+    return {
+      onFrame: (frame) => {
+        this.frame(frame)
+        onFrame(frame.bytes)
+      },
+      ...(events !== undefined && {
+        onEvent: ({ index, bytes }) =>
+          void writeSync(events, `${index} ${new TextDecoder().decode(bytes)}\n`),
+      }),
     }
+  }
+
+  private frame({ timeUs, linkType, bytes }: Output): void {
+    if (this.pcap === undefined) return
+    this.writer ??= new PcapWriter(this.pcap, { linkType })
+    const { length } = bytes
+    const place = { bytes, start: 0, end: length, wireLength: length }
+    this.writer.write(Object.assign(this.record, place, { timeUs, linkType }))
   }
 
   close(): void {

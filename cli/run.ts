@@ -18,7 +18,6 @@ import {
   type CaptureReader,
   countPackets,
   Latency,
-  LINE,
   looped,
   openCapture,
   parseSynthetic,
@@ -271,10 +270,7 @@ async function runOn(
     // Where packets are stopped, all of them are.
     flipsPerStep: o.model === 'stop-and-sync' ? 2 ** SLOT_BITS : FLIPS_PER_STEP,
     flipEveryMs: FLIP_EVERY_MS,
-    onOutput: (output) => {
-      outputs.take(output)
-      if (output.linkType !== LINE) input.onFrame?.(output.bytes)
-    },
+    ...outputs.sinks((bytes) => input.onFrame?.(bytes)),
   })
   void entered.evicted.then(fault.fail)
   const source = entered.body

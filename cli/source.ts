@@ -18,7 +18,9 @@ export interface SourceOptions {
   readonly flipEveryMs: number
   readonly batchPacketsMax?: number
   readonly onVerdicts?: (dueMs: number, count: number) => void
-  readonly onOutput?: (output: Output) => void
+  /** As a steerer's. */
+  readonly onFrame?: (frame: Output) => void
+  readonly onEvent?: (line: Output) => void
 }
 
 export interface Latencies {
@@ -61,7 +63,7 @@ export class Source implements Part {
     this.o = options
     this.clock = ports.clock
     this.member = new Member(ports, settings)
-    const { wallMs, flipsPerStep, batchPacketsMax, onVerdicts, onOutput } = options
+    const { wallMs, flipsPerStep, batchPacketsMax, onVerdicts, onFrame, onEvent } = options
     this.steerer = new Steerer({
       out: this.member.out,
       self: ports.self,
@@ -70,7 +72,8 @@ export class Source implements Part {
       flipsPerStep,
       ...(batchPacketsMax === undefined ? {} : { batchPacketsMax }),
       ...(onVerdicts === undefined ? {} : { onVerdicts }),
-      ...(onOutput === undefined ? {} : { onOutput }),
+      ...(onFrame === undefined ? {} : { onFrame }),
+      ...(onEvent === undefined ? {} : { onEvent }),
     })
     this.member.be(this)
   }

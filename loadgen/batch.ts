@@ -12,18 +12,27 @@ export interface BatchHead {
   /** Wall clock (ms) at which the batch's first packet was due: latencies count from here. */
   readonly dueMs: number
   readonly count: number
+  /** Whether the source takes the lines that the NF tells. */
+  readonly takesEvents: boolean
 }
 const LE = true
-export const BATCH_HEAD_BYTES = 22
+export const BATCH_HEAD_BYTES = 23
 
 export function writeHead(w: ByteWriter, head: BatchHead): void {
   w.u32(head.id)
   w.f64(head.lowUs)
   w.f64(head.dueMs)
   w.u16(head.count)
+  w.u8(head.takesEvents ? 1 : 0)
 }
 export function readHead(r: ByteReader): BatchHead {
-  return { id: r.u32(), lowUs: r.f64(), dueMs: r.f64(), count: r.u16() }
+  return {
+    id: r.u32(),
+    lowUs: r.f64(),
+    dueMs: r.f64(),
+    count: r.u16(),
+    takesEvents: r.u8() === 1,
+  }
 }
 
 /** A packet as it enters: its bytes, and where and when it was captured. */

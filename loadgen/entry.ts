@@ -18,6 +18,7 @@ export interface Batch {
   readonly id: number
   readonly bytes: number
   readonly dueMs: number
+  readonly takesEvents: boolean
   readonly arrivedMs: number
   left: number
   forwarded: number
@@ -28,12 +29,13 @@ export interface Batch {
 }
 
 export function batchOf(from: MemberNo, head: BatchHead, bytes: number, arrivedMs: number): Batch {
-  const { id, dueMs, count } = head
+  const { id, dueMs, count, takesEvents } = head
   return {
     from,
     id,
     bytes,
     dueMs,
+    takesEvents,
     arrivedMs,
     left: count + 1, // it does not end while it is being read
     forwarded: 0,
@@ -61,7 +63,10 @@ export class Entry {
     this.put(this.packet.linkType, bytes)
   }
   event(line: string): void {
-    this.put(LINE, utf8.encode(line))
+    if (this.takesEvents) this.put(LINE, utf8.encode(line))
+  }
+  get takesEvents(): boolean {
+    return this.batch.takesEvents
   }
   steersAlike(hash: number): boolean {
     return this.ports.receiverOf(hash) === this.ports.receiverOf(this.packet.hash)

@@ -1,4 +1,4 @@
-export { type Arrival, LINE, type Output } from './batch.ts'
+export type { Arrival, Output } from './batch.ts'
 export * from './capture.ts'
 export { type CaptureFile, memoryFile, spool } from './capture-file.ts'
 export * from './capture-record.ts'

@@ -3,6 +3,7 @@ import { type Sender, slotOf, type View } from '../placement/index.ts'
 import {
   type Arrival,
   BATCH_HEAD_BYTES,
+  LINE,
   type Output,
   readOutput,
   writeHead,
@@ -22,7 +23,10 @@ export interface SteererOptions {
   readonly batchPacketsMax?: number
   /** Verdicts of `count` packets have come, the first of which was due at `dueMs`. */
   readonly onVerdicts?: (dueMs: number, count: number) => void
-  readonly onOutput?: (output: Output) => void
+  /** A frame that the NF emitted. */
+  readonly onFrame?: (frame: Output) => void
+  /** A line that it told. Left out, none are asked for: telling costs an NF something. */
+  readonly onEvent?: (line: Output) => void
 }
 
 /** Bytes of a batch: with its head and the frame's it stays below the link's frame. */
@@ -169,7 +173,8 @@ export class Steerer {
     const end = slip.w.pos
     slip.w.pos = 0
     const { id, dueMs, count } = batch
-    writeHead(slip.w, { id, dueMs, count, lowUs: this.lowUs() })
+    const takesEvents = this.o.onEvent !== undefined
+    writeHead(slip.w, { id, dueMs, count, lowUs: this.lowUs(), takesEvents })
     slip.w.pos = end
     this.o.out.begin(to, Kind.PACKETS).raw(slip.w.written())
     this.o.out.end()
@@ -205,7 +210,8 @@ export class Steerer {
     batch.told += forwarded + dropped
     for (let n = r.u32(); n > 0; n--) {
       const output = readOutput(r)
-      this.o.onOutput?.(output)
+      if (output.linkType === LINE) this.o.onEvent?.(output)
+      else this.o.onFrame?.(output)
     }
     this.o.onVerdicts?.(batch.dueMs, forwarded + dropped)
     if (last) this.close(batch)

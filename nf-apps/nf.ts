@@ -55,6 +55,8 @@ export interface Output {
   emit(bytes: Uint8Array): void
   /** Tells a line about what has happened, as it happens. */
   event(line: string): void
+  /** Whether anybody takes such lines. An NF that has to find out what to tell may spare itself that. */
+  readonly takesEvents: boolean
   /**
    * Whether packets of that steering hash go to the instance that this packet goes to: by the newest view known here,
    * whatever the placement. For who may choose a flow's ends, as a NAT its ports, so that both of its flows meet in one place.

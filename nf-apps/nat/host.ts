@@ -1,4 +1,4 @@
-import { bool, f64, list, multiWriter, plain } from '../../actors/index.ts'
+import { bool, f64, list, multiWriter, plain, untether } from '../../actors/index.ts'
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../packet/index.ts'
 import {
   type Asked,
@@ -12,7 +12,7 @@ import {
 import { idleUs, rulesOf } from './config.ts'
 import { addressOf, portOf } from './keys.ts'
 import { BLOCK } from './pool.ts'
-import { advance, isClosed, type Session, tcpIdleUs } from './session.ts'
+import { advance, asksToOpen, closes, isClosed, type Session, tcpIdleUs } from './session.ts'
 
 /** An inside port and the public end that stands for it, towards all remote ends (RFC 4787, REQ-1). */
 export interface Mapping {
@@ -90,8 +90,8 @@ export const Host = multiWriter(
     /** Where a packet for a public end goes inside. */
     inbound: (s, ask: Packed) => inbound(s, unpacked(ask)),
     /** A packet that has gone its way already, by a lease: what it makes of its connection. */
-    heardOut: (s, ask: Packed) => heard(s, unpacked(ask), true),
-    heardIn: (s, ask: Packed) => heard(s, unpacked(ask), false),
+    heardOut: untether((s, ask: Packed) => heard(s, unpacked(ask), true)),
+    heardIn: untether((s, ask: Packed) => heard(s, unpacked(ask), false)),
     /** The public end of an inside port, or its inside port: reads only, for what an ICMP error quotes. */
     endOf: (s, ask: Packed) => endOfInside(s, unpacked(ask)),
     insideOf: (s, ask: Packed) => insideOfEnd(s, unpacked(ask)),
@@ -212,28 +212,29 @@ function open(mapping: Mapping, ask: Asked): Session | undefined {
     const first = sessions.reduce((a, b) => (b.untilUs < a.untilUs ? b : a))
     sessions.splice(sessions.indexOf(first), 1)
   }
-  const session = { address: remote, port: remotePort, untilUs: 0, stage: 0 }
+  const session = { address: remote, port: remotePort, untilUs: 0, stage: 0, openedUs: 0 }
   sessions.push(session)
   return session
 }
 
 /**
- * Takes note of a packet. Packets under a lease are not noted, so a
- * lease is added to what the session lives: it is never shorter than its timeout. A closed connection ends sooner than
- * it would have, but not before the last lease.
+ * Takes note of a packet. Packets under a lease are not noted, so a lease is added to what the session lives: it is never
+ * shorter than its timeout. A closed connection ends sooner than it would have, but not before the last lease.
+ *
+ * Who was told of a packet by a note may hear of it behind later ones. Its bits are set all the same, and a session's life
+ * counts from its last packet, so the order makes no difference, but for one thing: what closed a connection before the last SYN
+ * would close the one that this opened.
  */
 function touch(s: HostState, mapping: Mapping, session: Session, ask: Asked, out: boolean): void {
   const { nowUs } = ask
   const { timeouts: t } = rulesOf(ask.rules)
-  if (ask.protocol === PROTO_TCP) {
-    session.stage = advance(session.stage, ask.flags, out)
-    const idle = tcpIdleUs(session.stage, t)
-    const untilUs = nowUs + idle + t.leaseUs
-    session.untilUs = isClosed(session.stage) ? untilUs : Math.max(session.untilUs, untilUs)
-  } else {
-    const untilUs = nowUs + idleUs(ask.protocol, t) + t.leaseUs
-    session.untilUs = Math.max(session.untilUs, untilUs)
-  }
+  const isTcp = ask.protocol === PROTO_TCP
+  const lives = () => t.leaseUs + (isTcp ? tcpIdleUs(session.stage, t) : idleUs(ask.protocol, t))
+  const lastUs = Math.max(nowUs, session.untilUs - lives())
+  if (isTcp && asksToOpen(ask.flags)) session.openedUs = Math.max(session.openedUs, nowUs)
+  const isOfEarlier = nowUs < session.openedUs && closes(ask.flags)
+  if (isTcp && !isOfEarlier) session.stage = advance(session.stage, ask.flags, out)
+  session.untilUs = lastUs + lives()
   if (!isClosed(session.stage)) mapping.leasedUs = Math.max(mapping.leasedUs, nowUs + t.leaseUs)
   mapping.untilUs = mapping.leasedUs
   for (const { untilUs } of mapping.sessions) {

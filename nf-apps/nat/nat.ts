@@ -10,7 +10,6 @@ import {
   NET_IPV4,
   type Packet,
   PROTO_ICMP,
-  TCP_SYN,
 } from '../packet/index.ts'
 import { isInside, natConfig, natOptions } from './config.ts'
 import { lineOf } from './events.ts'
@@ -18,7 +17,7 @@ import { datagramOf, hold, laneOf } from './fragments.ts'
 import { translateError } from './icmp-error.ts'
 import { isTranslated } from './keys.ts'
 import { type Ends, frameOf, placeOf, rewrite, rewriteError } from './rewrite.ts'
-import { changesState } from './session.ts'
+import { closes, opens } from './session.ts'
 import { natActors, type Run } from './state.ts'
 import { natSteering } from './steering.ts'
 import { NOBODY, type Question, type Translated, tell, translate } from './translate.ts'
@@ -32,8 +31,9 @@ import { type Cause, causes } from './way.ts'
  * - A `pools` actor knows whose each port of a public address is, and gives ports to hosts in blocks. A port is one
  *   host's at a time, a host maps it once: so no public port ever stands for two flows, wherever their packets are.
  * - A `ways` actor lies where the packets of one flow arrive, and is a lease on what the host decided: until it is
- *   over, packets are translated with no other actor. Segments that open or close a connection always ask the host,
- *   and so does the first packet after a lease. Of the one behind a SYN the host is told, and it does not wait. Who
+ *   over, packets are translated with no other actor. Segments that open a connection, or close it from outside, ask the host,
+ *   and so does the first packet after a lease. Of the one behind a SYN, and of one that closes from inside, the host is told, and
+ *   they do not wait; but where lines of events are taken, all that closes asks, since the host's answer is what they tell. Who
  *   may pass depends on packet time alone, so that it is the same on any number of instances. A mapping ends, and its port may stand
  *   for another, when no packet that would find it alive is under way: packets of a host's flows pass each other.
  * - `hints` is no actor: what this instance has heard of who has which ports. Only the number of calls depends on it.
@@ -63,14 +63,15 @@ export const nat = defineNF('nat', {
     if (p.isFragment) return onFragment(run, p)
     if (isIcmpError(p)) return onIcmpError(run, p)
     if (p.ipProtocol === PROTO_ICMP && !isIcmpQuery(p)) return dropped(run, 'protocol')
-    const mustAsk = changesState(p.flags)
-    if (mustAsk && !config.publics.has(p.dst.d)) {
-      return ask(run, p, questionOf(p, NOBODY, (p.flags & TCP_SYN) !== 0))
-    }
+    const isOutward = !config.publics.has(p.dst.d)
+    // Not of one from outside: the inside end may use the same ends anew at once, elsewhere, before the host hears of it.
+    const tells = isOutward && !output.takesEvents
+    const mustAsk = opens(p.flags) || (closes(p.flags) && !tells)
+    if (mustAsk && isOutward) return ask(run, p, questionOf(p, NOBODY, opens(p.flags)))
     const followed = state.ways.ifPresent(flowOf(p), (way) => {
       if (!way) return questionOf(p, NOBODY, true)
       if (mustAsk || p.clockUs >= way.untilUs) return questionOf(p, way.dst, false)
-      if (way.opens) tellOpened(run, p, way)
+      if (way.opens || closes(p.flags)) tellHost(run, p, way)
       return sent(run, p, way)
     })
     return andThen(followed, (verdict) =>
@@ -120,9 +121,9 @@ function ask(run: Run, p: Packet, q: Question): MaybePromise<Verdict> {
 
 function keep(run: Run, p: Packet, t: Translated): MaybePromise<void> {
   const { ways } = run.state
-  const isSyn = (p.flags & TCP_SYN) !== 0
+  const isSyn = opens(p.flags)
   // What ends a connection is followed by little: a way that is there already serves for that.
-  if (!isSyn && changesState(p.flags)) return
+  if (!isSyn && closes(p.flags)) return
   if (t.leaseUs > 0) return ways.with(flowOf(p), (way) => lay(way, t.ends, t.leaseUs, isSyn))
   if (!isSyn) return
   // A new connection between the ends of a closed one: the host is to hear of it until it is open.
@@ -143,8 +144,8 @@ function lay(way: WayState, ends: Ends, untilUs: number, opens: boolean): void {
   way.opens = opens
 }
 
-/** Behind a SYN the next segment moves the connection on: it need not wait, but the host is to hear of it. */
-function tellOpened(run: Run, p: Packet, way: WayState): void {
+/** The segment behind a SYN moves the connection on, and one from inside may end it: neither need wait, but the host is to hear of them. */
+function tellHost(run: Run, p: Packet, way: WayState): void {
   way.opens = false
   const q = questionOf(p, NOBODY, false)
   const { protocol } = q

@@ -10,6 +10,8 @@ export interface Session {
   untilUs: number
   /** Of TCP: the bits below. */
   stage: number
+  /** Of TCP: packet time of the last SYN that asks for a connection. What was sent before it closes none since, whenever it is heard of. */
+  openedUs: number
 }
 
 // What was seen of a TCP connection, from inside (OUT) and from outside (IN).
@@ -25,8 +27,8 @@ const RESET = 64
 export function advance(stage: number, flags: number, out: boolean): number {
   if (flags & TCP_RST) return stage | RESET
   if (flags & TCP_SYN) {
-    // A SYN on a closed connection opens the next one between the same ends.
-    const before = !(flags & TCP_ACK) && isClosed(stage) ? 0 : stage
+    // A SYN where the last connection has ended, or is seen to end by one side, opens the next one between the same ends.
+    const before = asksToOpen(flags) && stage & (RESET | FIN_OUT | FIN_IN) ? 0 : stage
     return before | (out ? SYN_OUT : SYN_IN)
   }
   const seen = stage | (out ? SENT : HEARD)
@@ -48,6 +50,6 @@ function isEstablished(stage: number): boolean {
 export const tcpIdleUs = (stage: number, t: Timeouts): number =>
   isEstablished(stage) ? t.establishedUs : t.transitoryUs
 
-/** Segments that every instance has to hear of: they open or close. */
-export const changesState = (flags: number): boolean =>
-  (flags & (TCP_SYN | TCP_FIN | TCP_RST)) !== 0
+export const opens = (flags: number): boolean => (flags & TCP_SYN) !== 0
+export const asksToOpen = (flags: number): boolean => opens(flags) && (flags & TCP_ACK) === 0
+export const closes = (flags: number): boolean => (flags & (TCP_FIN | TCP_RST)) !== 0

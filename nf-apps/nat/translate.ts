@@ -323,7 +323,6 @@ export function tell(run: Run, q: Question, out: boolean, host: Address, port: n
   const stub = run.state.hosts.at(host)
   const remote = out ? ([q.dst, q.dstPort] as const) : ([q.src, q.srcPort] as const)
   const ask = asked(run, q, remote, port)
-  const heard = out ? stub.heardOut(ask) : stub.heardIn(ask)
-  // Whoever did not hear of it is gone, and the mapping with it.
-  if (heard instanceof Promise) heard.catch(() => {})
+  if (out) stub.heardOut(ask)
+  else stub.heardIn(ask)
 }

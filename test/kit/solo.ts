@@ -13,6 +13,7 @@ export class Solo<S extends StateMap, E> {
   readonly emitted: { index: number; bytes: Uint8Array }[] = []
   /** Lines that it told. */
   readonly events: string[] = []
+  takesEvents = true
   /** Packet time below which none is still to come; by default they come in the order of their times. */
   lowUs = Number.POSITIVE_INFINITY
   private readonly nf: NF<S, E>
@@ -39,6 +40,7 @@ export class Solo<S extends StateMap, E> {
     const output = {
       emit: (bytes: Uint8Array) => void this.emitted.push({ index, bytes: new Uint8Array(bytes) }),
       event: (line: string) => void this.events.push(line),
+      takesEvents: this.takesEvents,
       steersAlike: () => true,
       lowUs: () => Math.min(this.lowUs, this.clock.us),
     }

@@ -114,6 +114,7 @@ describe('on many instances', () => {
       await ids.onPacket(p, state, envs[next(3)]!, {
         emit() {},
         event() {},
+        takesEvents: false,
         steersAlike: () => true,
         lowUs: () => 0,
       })

@@ -92,6 +92,7 @@ class NatCluster {
         const verdict = nat.onPacket(p, state, env, {
           emit,
           event: (line) => output.event(line),
+          takesEvents: output.takesEvents,
           steersAlike: (flow) => output.steersAlike(flow),
           lowUs: () => output.lowUs(),
         })

@@ -122,6 +122,7 @@ describe('nat', () => {
             return nat.onPacket(p, state, bench.solo.env, {
               emit,
               event() {},
+              takesEvents: anyPort,
               steersAlike: (hash) => hash % 3 === 0,
               lowUs: () => bench.us,
             })
@@ -143,6 +144,7 @@ describe('nat', () => {
     const output = {
       emit: (bytes: Uint8Array) => void emitted.push(packetOf(bytes.slice(), bench.us, 0)),
       event() {},
+      takesEvents: false,
       steersAlike: isAlike,
       lowUs: () => bench.us,
     }

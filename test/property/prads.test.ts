@@ -71,6 +71,7 @@ function notesOfSample(packets: number): Map<string, Note[]> {
     void prads.onPacket(p, spied, solo.env, {
       emit() {},
       event() {},
+      takesEvents: false,
       steersAlike: () => true,
       lowUs: () => 0,
     })

@@ -18,6 +18,7 @@ function batch(): Uint8Array {
     slotBits: SLOT_BITS,
     wallMs: () => 0,
     flipsPerStep: 1,
+    onEvent: () => {},
   })
   steerer.onView(firstView({ id: 'i', role: 'instance', protocol: PROTOCOL_VERSION, schema: '' }))
   const bytes = new Uint8Array(BYTES)

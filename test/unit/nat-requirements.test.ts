@@ -5,7 +5,12 @@ const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta
 
 it('every requirement of the RFCs names a test that exists', () => {
   const units = ['unit/nat.test.ts', 'unit/nat-late.test.ts']
-  const files = [...units, 'property/nat.test.ts', 'property/nat-cluster.test.ts']
+  const files = [
+    ...units,
+    'property/nat.test.ts',
+    'property/nat-cluster.test.ts',
+    'property/nat-notes.test.ts',
+  ]
   const sources = files.map((file) => read(`test/${file}`)).join('\n')
   const tests = new Set([...sources.matchAll(/\bit\(\s*'([^']+)'/g)].map((m) => m[1] ?? ''))
   // The filtering modes are one test each, named by the mode.

@@ -92,6 +92,7 @@ class Direct implements Block {
   private readonly output = {
     emit: (bytes: Uint8Array) => this.emitted(bytes),
     event() {},
+    takesEvents: false,
     // Any answer will do.
     steersAlike: () => this.index % 3 > 0,
     lowUs: () => this.time.us,
