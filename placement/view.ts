@@ -152,31 +152,18 @@ export function decodeView(bytes: Uint8Array): View {
   if (slotBits > SLOT_BITS) bad(`has ${slotBits} slot bits`)
   const nextNo = getVar(r)
   const crash = { epoch: getVar(r), below: getVar(r), members: getVar(r), actors: getVar(r) }
+  if (crash.epoch > epoch || crash.below > nextNo) bad('tells of a crash in the future')
   const members = getMembers(r)
-  const { owner, since } = getOwners(r, 1 << slotBits)
-  const holder = getHolders(r, owner)
+  for (const m of members) if (m.no >= nextNo) bad(`names member ${m.no} before it came`)
+  const instances = new Set(members.filter((m) => m.role === 'instance').map((m) => m.no))
+  const { owner, since } = getOwners(r, 1 << slotBits, instances, epoch)
+  const holder = getHolders(r, owner, instances)
   if (r.left > 0) bad(`has ${r.left} bytes too many`)
-  const view = new View({ epoch, slotBits, members, nextNo, crash, owner, holder, since })
-  check(view)
-  return view
+  return new View({ epoch, slotBits, members, nextNo, crash, owner, holder, since })
 }
 
 function bad(what: string): never {
   throw new RehomeError('bad-frame', `a view on the bus ${what}`)
-}
-
-/** What the fields say of each other: the rest of the program relies on it without asking again. */
-function check(view: View): void {
-  const { members, owner, holder, since, crash } = view
-  if (crash.epoch > view.epoch || crash.below > view.nextNo) bad('tells of a crash in the future')
-  for (const m of members) if (m.no >= view.nextNo) bad(`names member ${m.no} before it came`)
-  const instances = new Set(members.filter((m) => m.role === 'instance').map((m) => m.no))
-  for (let s = 0; s < owner.length; s++) {
-    const nobody = owner[s] === 0
-    if (!nobody && !instances.has(owner[s]!)) bad(`gives slot ${s} to a stranger`)
-    if (nobody ? holder[s] !== 0 : !instances.has(holder[s]!)) bad(`names a stranger as holder`)
-    if (since[s]! > view.epoch) bad(`says that slot ${s} moved in the future`)
-  }
 }
 
 /** A role's place here is its number on the wire. */
@@ -239,13 +226,19 @@ function putHolders(w: ByteWriter, owner: Uint32Array, holder: Uint32Array): voi
   }
 }
 
-function getHolders(r: ByteReader, owner: Uint32Array): Uint32Array {
+function getHolders(
+  r: ByteReader,
+  owner: Uint32Array,
+  instances: ReadonlySet<MemberNo>,
+): Uint32Array {
   const holder = owner.slice()
   let slot = -1
   for (let left = getVar(r); left > 0; left--) {
     slot += getVar(r) + 1
     if (slot >= holder.length) bad('names a holder for a slot that is none')
-    holder[slot] = getVar(r)
+    const no = getVar(r)
+    if (owner[slot] === 0 || !instances.has(no)) bad('names a stranger as holder')
+    holder[slot] = no
   }
   return holder
 }
@@ -274,10 +267,19 @@ function putOwners(w: ByteWriter, owner: Uint32Array, since: Uint32Array): void 
   if (have > 0) w.u8(bits)
 }
 
-function getOwners(r: ByteReader, n: number): { owner: Uint32Array; since: Uint32Array } {
+/** Owners and epochs stand once, so what the rest of the program relies on is asked of each once, not of each slot. */
+function getOwners(
+  r: ByteReader,
+  n: number,
+  instances: ReadonlySet<MemberNo>,
+  epoch: number,
+): { owner: Uint32Array; since: Uint32Array } {
   const owners = getRising(r, n)
   const epochs = getRising(r, n)
   const pairs = getRising(r, n)
+  for (const no of owners)
+    if (no !== 0 && !instances.has(no)) bad(`gives slots to a stranger, ${no}`)
+  if (epochs[epochs.length - 1]! > epoch) bad('says that slots moved in the future')
   if (pairs[pairs.length - 1]! >= owners.length * epochs.length) bad('has an owner too many')
   const width = widthOf(pairs.length)
   const packed = r.raw(Math.ceil((n * width) / 8))
