@@ -82,12 +82,12 @@ export class Directory {
       if (this.giveNow(type, row, { from: number, number: next, to, request })) return
     }
     table.keyOf(row, type.words)
-    const w = core.about(home, Kind.TRANSFER, type, table.aside(row, HASH), type.words)
+    const w = core.partAbout(home, Kind.TRANSFER, type, table.aside(row, HASH), type.words)
     w.u32(number)
     w.u32(next)
     w.u32(to)
     w.u32(request)
-    core.out.end()
+    core.endPart(w)
   }
 
   serveRemoved(type: RuntimeType, hash: number, r: ByteReader): void {

@@ -169,11 +169,11 @@ export class Homes {
   }
 
   private sendGone(type: RuntimeType, hash: number, transfer: Transfer): void {
-    const w = this.core.about(transfer.to, Kind.STATE, type, hash, type.words)
+    const w = this.core.partAbout(transfer.to, Kind.STATE, type, hash, type.words)
     w.u32(transfer.number)
     w.u32(transfer.request)
     w.u8(0)
-    this.core.out.end()
+    this.core.endPart(w)
   }
 
   /** Sends the state on: at once where nothing else goes on with the actor, as with most. */
@@ -181,12 +181,12 @@ export class Homes {
     const { core } = this
     const { table } = type
     table.keyOf(row, type.words)
-    const w = core.about(transfer.to, Kind.STATE, type, table.aside(row, HASH), type.words)
+    const w = core.partAbout(transfer.to, Kind.STATE, type, table.aside(row, HASH), type.words)
     w.u32(transfer.number)
     w.u32(transfer.request)
     w.u8(1)
     table.encode(row, w)
-    core.out.end()
+    core.endPart(w)
     this.onGone(type, row)
     core.deactivate(type, row)
     if (transfer.to !== core.self) core.stats.rehomedOut++

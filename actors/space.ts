@@ -207,21 +207,19 @@ export class Space {
         return this.calls.onReply(r)
       case Kind.CALL:
         return this.calls.onCalls(from, r)
+      case Kind.TRANSFER:
+      case Kind.STATE:
       case Kind.UNTETHER:
       case Kind.ACQUIRE:
       case Kind.REMOVED:
       case Kind.RELEASE:
-        return this.judgeParts(kind, r)
+        return this.takeParts(from, kind, r)
       case Kind.READ:
         return this.judge(kind, r)
       case Kind.GRANT:
         return this.homes.onGrants(r)
       case Kind.ABSENT:
         return this.homes.onAbsents(r)
-      case Kind.TRANSFER:
-        return this.homes.onTransfer(r)
-      case Kind.STATE:
-        return this.homes.onState(from, r)
       case Kind.REMOVED_OK:
         return this.homes.onRemovedOk(r)
       case Kind.APPLIED:
@@ -260,7 +258,7 @@ export class Space {
   }
 
   /** One or more, each with its length; what one of them throws is no matter of the others. */
-  private judgeParts(kind: number, r: ByteReader): void {
+  private takeParts(from: MemberNo, kind: number, r: ByteReader): void {
     const { end } = r
     let failure: unknown
     while (r.pos < end) {
@@ -270,7 +268,9 @@ export class Space {
       r.pos = r.end - bytes
       const next = r.end
       try {
-        this.judge(kind, r)
+        if (kind === Kind.STATE) this.homes.onState(from, r)
+        else if (kind === Kind.TRANSFER) this.homes.onTransfer(r)
+        else this.judge(kind, r)
       } catch (error) {
         failure ??= error
       }

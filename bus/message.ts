@@ -221,4 +221,4 @@ export function kindInfo(code: number): KindInfo | undefined {
 export const allKinds: readonly KindInfo[] = kinds
 
 /** Raised with every change of the bytes on the wire; instances of different protocols refuse each other. */
-export const PROTOCOL_VERSION = 6
+export const PROTOCOL_VERSION = 7

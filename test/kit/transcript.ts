@@ -21,6 +21,8 @@ const ABOUT_AN_ACTOR: ReadonlySet<number> = new Set([
 /** Of these, the ones that may be several in a message, each behind its length. */
 const IN_PARTS: ReadonlySet<number> = new Set([
   Kind.ACQUIRE,
+  Kind.TRANSFER,
+  Kind.STATE,
   Kind.REMOVED,
   Kind.RELEASE,
   Kind.CALL,
