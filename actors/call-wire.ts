@@ -7,10 +7,10 @@
  *
  * A burst of calls to one actor is some five bytes each, and its home looks the actor up once.
  */
-import { type ByteReader, type ByteWriter, Kind, type MemberNo } from '../bus/index.ts'
+import { type ByteReader, type ByteWriter, Kind, type MemberNo, Parts } from '../bus/index.ts'
 import type { Core } from './core.ts'
 import type { RuntimeType } from './runtime-type.ts'
-import { writeValue } from './values.ts'
+import { areShort, writeShort, writeValue } from './values.ts'
 
 /** The number is the one after that of the part before. */
 const NEXT = 1
@@ -27,6 +27,7 @@ const ANSWER_HEAD_BYTES = 5
 /** What was said of the call before, for the next one in its message. */
 export class CallWriter {
   private readonly out: Core['out']
+  private parts = new Parts()
   private to: MemberNo = 0
   private id = 0
   private type: RuntimeType | undefined
@@ -36,6 +37,30 @@ export class CallWriter {
   constructor(core: Core) {
     this.out = core.out
     this.words = new Uint32Array(Math.max(1, ...core.types.map((type) => type.words.length)))
+  }
+
+  /**
+   * Writes a call behind the one before it, where they go into one message and its arguments are short; false: it is to be begun. Nothing is
+   * looked at here that is the same for all of a burst.
+   */
+  follow(
+    to: MemberNo,
+    id: number,
+    type: RuntimeType,
+    hash: number,
+    words: Uint32Array,
+    method: number,
+    args: readonly unknown[],
+  ): boolean {
+    const { parts } = this
+    if (!parts.goOn(to) || !areShort(args)) return false
+    const { w } = parts
+    w.pos = parts.end
+    this.putHead(w, this.to === to, id, type, hash, words, method)
+    writeShort(w, args)
+    this.to = to
+    parts.end = w.pos
+    return true
   }
 
   /** Begins a call: its arguments go behind this, then `end`. Undefined: there is no credit for it. */
@@ -51,10 +76,30 @@ export class CallWriter {
     const further = out.beginFurther(to, Kind.CALL)
     if (further === undefined && out.creditLeft(to) <= 0) return undefined
     const w = further ?? out.beginPart(to, Kind.CALL)
-    const follows = this.to === to && further !== undefined
+    w.ensure(CALL_HEAD_BYTES)
+    this.putHead(w, this.to === to && further !== undefined, id, type, hash, words, method)
+    this.to = 0 // nothing follows a part that is given up
+    return w
+  }
+
+  end(to: MemberNo): void {
+    this.out.end()
+    this.to = to
+    this.parts = this.out.openParts(to) ?? this.parts
+  }
+
+  private putHead(
+    w: ByteWriter,
+    follows: boolean,
+    id: number,
+    type: RuntimeType,
+    hash: number,
+    words: Uint32Array,
+    method: number,
+  ): void {
     const isNext = follows && id === this.id + 1
     const isSame = follows && this.isLast(type, hash, words)
-    w.ensure(CALL_HEAD_BYTES)
+    this.id = id
     const { bytes, pos } = w
     bytes[pos] = (isNext ? NEXT : 0) | (isSame ? SAME : 0)
     bytes[pos + 1] = method
@@ -63,15 +108,7 @@ export class CallWriter {
       w.view.setUint32(pos + 2, id, true)
       w.pos = pos + CALL_HEAD_BYTES
     }
-    this.to = 0 // nothing follows a part that is given up
-    this.id = id
     if (!isSame) this.put(w, type, hash, words)
-    return w
-  }
-
-  end(to: MemberNo): void {
-    this.out.end()
-    this.to = to
   }
 
   private isLast(type: RuntimeType, hash: number, words: Uint32Array): boolean {

@@ -17,19 +17,26 @@ const PENDING_FIRST = 64
 
 /** A plain call as its caller holds it. */
 export class Call {
-  readonly type: RuntimeType
-  resolve: (value: unknown) => void = nobody
-  reject: (error: unknown) => void = nobody
-  to: MemberNo = 0
+  declare readonly type: RuntimeType
+  declare resolve: (value: unknown) => void
+  declare reject: (error: unknown) => void
+  declare to: MemberNo
   /** The tick that first found it waiting (ms; 0: none yet): a look at the clock costs as much as half a call. */
-  since = 0
+  declare since: number
   /** The caller has its answer (an error, too late); what may still come is dropped. */
-  over = false
+  declare over: boolean
   /** Told when the answer is there: updates wait behind this call. */
-  answered: (() => void) | undefined = undefined
+  declare answered: (() => void) | undefined
 
+  // Fields that are only declared: others are set by a function of their own, one more call.
   constructor(type: RuntimeType) {
     this.type = type
+    this.resolve = nobody
+    this.reject = nobody
+    this.to = 0
+    this.since = 0
+    this.over = false
+    this.answered = undefined
   }
 
   /** Its promise, to be made once. */
@@ -93,7 +100,7 @@ export class Calls {
 
   /** The result at once if the actor is here, else a promise of it. */
   call(type: RuntimeType, key: unknown, method: RuntimeMethod, args: readonly unknown[]): unknown {
-    const hash = this.core.address(type, key)
+    const hash = this.core.address(type, key) | 0
     const row = this.homes.rowHere(type, hash)
     if (row >= 0) return this.run(type, row, method, args)
     return this.send(type, hash, method.index, args)
@@ -140,11 +147,14 @@ export class Calls {
     call.to = to
     if (this.stalled.length > 0) return false
     const id = this.freeId()
-    const w = this.writer.begin(to, id, call.type, hash, words, method)
-    if (w === undefined) return false
+    const { type } = call
+    if (!this.writer.follow(to, id, type, hash, words, method, args)) {
+      const w = this.writer.begin(to, id, type, hash, words, method)
+      if (w === undefined) return false
+      writeArgs(w, args)
+      this.writer.end(to)
+    }
     this.lastId = id
-    writeArgs(w, args)
-    this.writer.end(to)
     this.pending[id] = call
     this.underway++
     if (to !== core.self) core.stats.plainOut++
@@ -153,6 +163,12 @@ export class Calls {
 
   /** Numbers follow one another: the wire has a short way to say so. */
   private freeId(): number {
+    const { pending } = this
+    const id = (this.lastId + 1) & (pending.length - 1)
+    return pending[id] === undefined && this.underway * 2 < pending.length ? id : this.nextFreeId()
+  }
+
+  private nextFreeId(): number {
     if (this.underway * 2 >= this.pending.length) this.makeRoom()
     const { pending } = this
     const mask = pending.length - 1

@@ -4,9 +4,10 @@ import {
   type Clock,
   Kind,
   type MemberNo,
+  type Parts,
   RehomeError,
 } from '../bus/index.ts'
-import { mix, type Sender, type Slots, slotOf, type View } from '../placement/index.ts'
+import { mix, type Sender, type Slots, type View } from '../placement/index.ts'
 import { ACTIVATION, ENTRY, HASH, HOME } from './layout.ts'
 import type { RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
@@ -77,6 +78,8 @@ export class Core {
     beginPart(to: MemberNo, kind: number): ByteWriter
     /** The same, but only behind another part, which needs no credit; undefined: there is none. */
     beginFurther(to: MemberNo, kind: number): ByteWriter | undefined
+    /** Takes further parts behind the one that has been written, where there is room; see `Parts`. */
+    openParts(to: MemberNo): Parts | undefined
     creditLeft(to: MemberNo): number
     consumed(from: MemberNo, n: number): void
   }
@@ -112,6 +115,7 @@ export class Core {
   /** The same, and what is here has not been reported yet. */
   fencing = false
   private readonly spread: boolean
+  private readonly slotShift: number
   private requests = 0
   /** Where the length of the part that is being written stands. */
   private partAt = 0
@@ -133,6 +137,7 @@ export class Core {
     this.clock = o.clock
     this.limits = o.limits
     this.spread = o.placement === 'spread'
+    this.slotShift = 32 - o.slots.slotBits
     this.model = o.model
   }
 
@@ -184,7 +189,7 @@ export class Core {
   }
 
   slot(hash: number): number {
-    return slotOf(hash, this.slots.slotBits)
+    return hash >>> this.slotShift
   }
   owner(hash: number): MemberNo {
     const { view } = this

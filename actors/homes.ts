@@ -369,7 +369,10 @@ export class Homes {
    */
   rowHere(type: RuntimeType, hash: number): Row {
     // First, since a call that goes elsewhere need not look the actor up.
-    if (this.core.slots.state[this.core.slot(hash)] !== HELD) return -1
+    return this.core.slots.state[this.core.slot(hash)] === HELD ? this.rowHeld(type, hash) : -1
+  }
+
+  private rowHeld(type: RuntimeType, hash: number): Row {
     const row = type.table.find(hash, type.words)
     if (row < 0) return this.make(type, hash)
     return type.table.isStill(row) ? row : -1

@@ -106,7 +106,10 @@ export class Updates {
 
   /** The slot owner's own calls, too, queue behind its outbox (rule 12). */
   private putBehind(call: Call, hash: number, method: number, args: readonly unknown[]): boolean {
-    if (this.outboxes === 0) return false
+    return this.outboxes > 0 && this.isPutBehind(call, hash, method, args)
+  }
+
+  private isPutBehind(call: Call, hash: number, method: number, args: readonly unknown[]): boolean {
     const { type } = call
     const row = type.table.find(hash, type.words)
     const outbox = row >= 0 ? type.affairOf(row)?.outbox : undefined

@@ -35,8 +35,13 @@ export function writeValue(w: ByteWriter, value: unknown): void {
   put(w, value, 0)
 }
 
+/** Numbers by themselves, here and in `get`: so what is most is short, and taken in by the engine where it is used. */
 function put(w: ByteWriter, value: unknown, depth: number): void {
-  if (typeof value === 'number') return writeNumber(w, value)
+  if (typeof value === 'number') writeNumber(w, value)
+  else putOther(w, value, depth)
+}
+
+function putOther(w: ByteWriter, value: unknown, depth: number): void {
   if (typeof value === 'string' && value.length <= TEXT_UNITS_MAX) {
     w.u8(TEXT)
     w.text(value)
@@ -68,22 +73,24 @@ function putInside(w: ByteWriter, value: object, depth: number): boolean {
 }
 
 function writeNumber(w: ByteWriter, value: number): void {
-  if ((value | 0) === value && !Object.is(value, -0)) {
-    w.ensure(5)
-    const { bytes, pos } = w
-    if (value === (value << 24) >> 24) {
-      bytes[pos] = BYTE
-      bytes[pos + 1] = value
-      w.pos = pos + 2
-      return
-    }
-    bytes[pos] = INT
-    w.view.setInt32(pos + 1, value, true)
-    w.pos = pos + 5
-  } else {
-    w.u8(DOUBLE)
-    w.f64(value)
+  const whole = value | 0
+  if (whole !== value || Object.is(value, -0)) return writeDouble(w, value)
+  w.ensure(5)
+  const { bytes, pos } = w
+  if (whole === (whole << 24) >> 24) {
+    bytes[pos] = BYTE
+    bytes[pos + 1] = whole
+    w.pos = pos + 2
+    return
   }
+  bytes[pos] = INT
+  w.view.setInt32(pos + 1, whole, true)
+  w.pos = pos + 5
+}
+
+function writeDouble(w: ByteWriter, value: number): void {
+  w.u8(DOUBLE)
+  w.f64(value)
 }
 
 export function readValue(r: ByteReader): unknown {
@@ -92,6 +99,12 @@ export function readValue(r: ByteReader): unknown {
 
 function get(r: ByteReader, depth: number): unknown {
   const tag = r.u8()
+  if (tag === BYTE) return (r.u8() << 24) >> 24
+  if (tag === INT) return r.i32()
+  return getOther(r, tag, depth)
+}
+
+function getOther(r: ByteReader, tag: number, depth: number): unknown {
   switch (tag) {
     case UNDEFINED:
       return undefined
@@ -101,10 +114,6 @@ function get(r: ByteReader, depth: number): unknown {
       return false
     case TRUE:
       return true
-    case BYTE:
-      return (r.u8() << 24) >> 24
-    case INT:
-      return r.i32()
     case DOUBLE:
       return r.f64()
     case TEXT:
@@ -154,6 +163,21 @@ export function readArgs(r: ByteReader): readonly unknown[] {
   // Most calls have one at most; a list that grows takes room for many.
   if (count === 1) return [readValue(r)]
   return count === 0 ? NO_ARGS : Array.from({ length: count }, () => readValue(r))
+}
+
+/** Arguments whose bytes are few whatever they are, and of which none is refused. */
+const SHORT_ARGS_MAX = 4
+export function areShort(args: readonly unknown[]): args is readonly number[] {
+  const { length } = args
+  if (length > SHORT_ARGS_MAX) return false
+  for (let i = 0; i < length; i++) if (typeof args[i] !== 'number') return false
+  return true
+}
+/** As `writeArgs`, of such. */
+export function writeShort(w: ByteWriter, args: readonly number[]): void {
+  const { length } = args
+  w.bytes[w.pos++] = length
+  for (let i = 0; i < length; i++) writeNumber(w, args[i]!)
 }
 
 /** How many bytes the arguments take that stand here. */

@@ -64,6 +64,7 @@ export class SoloInstance<S extends StateMap, E> {
       begin,
       beginPart: begin,
       beginFurther: () => undefined,
+      openParts: () => undefined,
       end: () => {
         if (to === SELF) this.own.push({ kind: sent, payload: new Uint8Array(w.written()) })
       },

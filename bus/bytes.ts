@@ -136,7 +136,7 @@ export class ByteReader {
 
   private need(n: number): number {
     const at = this.pos
-    if (n < 0 || at + n > this.end) throw new RehomeError('bad-frame', 'a message ends too early')
+    if (n < 0 || at + n > this.end) throw tooEarly()
     this.pos = at + n
     return at
   }
@@ -176,6 +176,11 @@ export class ByteReader {
     const short = length <= SHORT ? shortText(this.bytes, at, length) : undefined
     return short ?? decoder.decode(this.bytes.subarray(at, at + length))
   }
+}
+
+/** Not where it is thrown: what reads is the shorter, and so taken in by the engine. */
+function tooEarly(): RehomeError {
+  return new RehomeError('bad-frame', 'a message ends too early')
 }
 
 /** Undefined if it is not ASCII alone. */

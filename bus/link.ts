@@ -46,7 +46,7 @@
  * life is a new number and a new link. What was never sent to a dead member definitely did not
  * happen; what was sent may have.
  */
-import { ByteWriter } from './bytes.ts'
+import { type ByteReader, ByteWriter } from './bytes.ts'
 import { countMessages, HEADER_BYTES, MESSAGE_HEAD_BYTES } from './frame.ts'
 import type { LinkLimits } from './linkoptions.ts'
 import type { MemberNo } from './port.ts'
@@ -216,6 +216,18 @@ export class Link {
     if (this.openBytes > 0) return
     this.open = false
     this.w.pos = this.frameStart
+  }
+
+  /** Takes a piece of a message, which is whole once nothing is due; false: it does not belong to the pieces before it, or is too much. */
+  addPiece(kind: number, r: ByteReader, bytesMax: number): boolean {
+    const toCome = r.left >= 4 ? r.u32() : Number.POSITIVE_INFINITY
+    const due = toCome + r.left
+    if (due > bytesMax || (this.assembly && this.assembly.due !== due)) return false
+    // Grows with what comes, not with what is announced: a forged piece gets no memory.
+    this.assembly ??= { kind, bytes: new ByteWriter(2 * r.left), due }
+    this.assembly.bytes.raw(r.raw(r.left))
+    this.assembly.due = toCome
+    return true
   }
 
   /** Its member is gone for good. */

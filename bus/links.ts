@@ -1,5 +1,5 @@
 import { Burst } from './burst.ts'
-import { ByteReader, ByteWriter } from './bytes.ts'
+import { ByteReader, type ByteWriter } from './bytes.ts'
 import { invariant, RehomeError } from './errors.ts'
 import {
   DATA,
@@ -26,6 +26,7 @@ import {
 import { LinkStats } from './linkstats.ts'
 import { LinkTable } from './linktable.ts'
 import { PROTOCOL_VERSION } from './message.ts'
+import { Parts } from './parts.ts'
 import type { MemberNo } from './port.ts'
 import { Transmission } from './transmission.ts'
 
@@ -47,6 +48,8 @@ export class Links {
 
   private writing: Link | undefined = undefined
   private kind = 0
+  /** Parts of the last message that are not settled yet. */
+  private readonly parts = new Parts()
   private readonly burst: Burst
 
   private readonly reader = new ByteReader(new Uint8Array(0))
@@ -77,6 +80,7 @@ export class Links {
 
   /** The view has this member no more, for good: a number is never used again. */
   forget(no: MemberNo): Leftovers {
+    this.settle()
     if (this.writing?.no === no) this.abandon()
     const link = this.table.remove(no)
     if (!link) return { unsent: 0, unanswered: 0 }
@@ -97,6 +101,7 @@ export class Links {
    * throws, the next begin or flush takes back what there was. To a dead member it goes nowhere.
    */
   begin(to: MemberNo, kind: number): ByteWriter {
+    if (this.parts.isOpen) this.settle()
     if (this.writing) this.abandon()
     const link = this.table.of(to) ?? this.table.nobody
     const epoch = this.options.epoch()
@@ -131,6 +136,7 @@ export class Links {
 
   /** Only behind another part, in a message that has been begun: it needs no credit of its own. Undefined: there is none. */
   beginFurther(to: MemberNo, kind: number): ByteWriter | undefined {
+    if (this.parts.isOpen) this.settle()
     const link = this.table.of(to)
     if (link === undefined || link.joins !== kind || !link.open || this.writing) return undefined
     if (link.frameEpoch !== this.options.epoch()) return undefined
@@ -140,13 +146,29 @@ export class Links {
     return link.w
   }
 
+  /** After `beginPart` and `end`, for what is many: what takes further parts to `to`; undefined where the message has no room. */
+  openParts(to: MemberNo): Parts | undefined {
+    this.settle()
+    const link = this.table.of(to)
+    if (link === undefined || link.joins === 0 || !link.open) return undefined
+    return this.parts.open(link, link.messageStart + MESSAGE_HEAD_BYTES + JOINED_BYTES)
+  }
+
+  /** What `parts` has taken goes on as one part: before anything else is written or sent, and before our view changes. */
+  settle(): void {
+    if (!this.parts.settle()) return
+    this.writing = this.parts.link
+    this.kind = this.writing.joins
+    this.end()
+  }
+
   end(): void {
     const link = this.writing
     invariant(link !== undefined, 'a message is begun before it ends')
     this.writing = undefined
     if (link === this.table.nobody) {
-      this.endDead(link)
-      return
+      this.stats.toNobody++
+      return link.takeBack()
     }
     const { w } = link
     const { kind } = this
@@ -162,6 +184,7 @@ export class Links {
 
   /** Transmits what has been written, at the end of a burst; what may wait for the next one, in some ms at the latest. */
   flush(): void {
+    this.settle()
     if (this.writing) this.abandon()
     this.burst.flush()
   }
@@ -172,6 +195,10 @@ export class Links {
   }
 
   private close(link: Link): void {
+    if (this.parts.isOpen && this.parts.link === link) {
+      this.settle()
+      if (!link.open) return
+    }
     this.transmission.close(link)
     if (link !== this.table.home) this.transmission.pump(link)
   }
@@ -181,11 +208,6 @@ export class Links {
     const link = this.writing!
     this.writing = undefined
     this.stats.abandoned++
-    link.takeBack()
-  }
-
-  private endDead(link: Link): void {
-    this.stats.toNobody++
     link.takeBack()
   }
 
@@ -247,27 +269,26 @@ export class Links {
       this.arrived.push(frame)
       return
     }
-    this.delivering = true
-    try {
-      this.take(frame)
-      for (let next = this.arrived.shift(); next; next = this.arrived.shift()) this.take(next)
-      this.deliverSelf()
-    } finally {
-      this.delivering = false
-    }
-    this.raise()
+    this.deliverAll(frame)
   }
 
   /** Delivers what this member has sent to itself; within a delivery that comes after it anyway. */
   drainSelf(): void {
-    if (this.delivering || this.stopped) return
+    if (!this.delivering && !this.stopped) this.deliverAll(undefined)
+  }
+
+  private deliverAll(first: Uint8Array | undefined): void {
     this.delivering = true
     try {
+      for (let next = first; next; next = this.arrived.shift()) this.take(next)
       this.deliverSelf()
     } finally {
       this.delivering = false
     }
-    this.raise()
+    // An error that a handler threw for other reasons than the bytes: a bug, to be seen.
+    const { failure } = this
+    this.failure = undefined
+    if (failure !== undefined) throw failure
   }
 
   /** The bus was cut and is back: frames in between may be gone. */
@@ -278,14 +299,6 @@ export class Links {
   /** This member listens from now on: what was sent to it before went nowhere, and is to be sent again. */
   greet(): void {
     for (const link of this.table.all()) if (link !== this.table.home) this.transmission.greet(link)
-  }
-
-  /** An error that a handler threw for other reasons than the bytes: a bug, to be seen. */
-  private raise(): void {
-    if (this.failure === undefined) return
-    const failure = this.failure
-    this.failure = undefined
-    throw failure
   }
 
   private take(frame: Uint8Array): void {
@@ -393,18 +406,9 @@ export class Links {
   }
 
   private takePiece(link: Link, kind: number, r: ByteReader, epoch: number): void {
-    const toCome = r.left >= 4 ? r.u32() : Number.POSITIVE_INFINITY
-    const due = toCome + r.left
-    if (due > this.limits.messageBytesMax || (link.assembly && link.assembly.due !== due)) {
-      this.dropAssembly(link)
-      return
-    }
-    // Grows with what comes, not with what is announced: a forged piece gets no memory.
-    link.assembly ??= { kind, bytes: new ByteWriter(2 * r.left), due }
+    if (!link.addPiece(kind, r, this.limits.messageBytesMax)) return this.dropAssembly(link)
     const { assembly } = link
-    assembly.bytes.raw(r.raw(r.left))
-    assembly.due = toCome
-    if (toCome > 0) return
+    if (!assembly || assembly.due > 0) return
     link.assembly = undefined
     this.handOver(link, assembly.kind, new ByteReader(assembly.bytes.written()), epoch)
   }
@@ -447,6 +451,7 @@ export class Links {
    * be begun, whatever its size. Below a quarter of the window `onCredit` will tell when there is more.
    */
   creditLeft(to: MemberNo): number {
+    this.settle()
     const link = this.table.of(to)
     return link ? this.transmission.creditLeft(link) : 0
   }

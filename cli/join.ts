@@ -29,6 +29,7 @@ function schemaOf(nf: NF, settings: ClusterSettings): string {
     begin,
     beginPart: begin,
     beginFurther: () => undefined,
+    openParts: () => undefined,
     end: () => {},
     creditLeft: () => 0,
     consumed: () => {},

@@ -113,6 +113,7 @@ export class Member {
         return links.beginFurther(to, kind)
       },
       end: () => links.end(),
+      openParts: (to: MemberNo) => links.openParts(to),
       creditLeft: (to: MemberNo) => links.creditLeft(to),
       consumed: (from: MemberNo, bytes: number) => {
         if (!this.awake) this.wake()
@@ -146,6 +147,7 @@ export class Member {
 
   onView(view: View): void {
     const before = this.view
+    this.links.settle() // of the view before
     this.view = view
     for (const member of view.members) this.links.open(member.no)
     this.space.onView(view)

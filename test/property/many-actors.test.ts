@@ -23,6 +23,7 @@ function alone(): { handles: Handles<typeof types>; pump(): void } {
     begin,
     beginPart: begin,
     beginFurther: () => undefined,
+    openParts: () => undefined,
     end: () => void own.push({ kind: sent, payload: w.take() }),
     creditLeft: () => 2 ** 30,
     consumed: () => {},

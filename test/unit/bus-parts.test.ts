@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type ByteReader, Kind, Links } from '../../bus/index.ts'
 import { VirtualClock } from '../property/bus-network.ts'
 
@@ -29,7 +29,18 @@ function oneWay() {
     a.beginPart(2, kind).u32(value)
     a.end()
   }
-  return { a, state, part, arrive }
+  /** Behind others, as much as is told of at once: how many of them the message took. */
+  const follow = (values: readonly number[]) => {
+    const parts = a.openParts(2)
+    let taken = 0
+    for (; parts?.goOn(2) === true && taken < values.length; taken++) {
+      parts.w.pos = parts.end
+      parts.w.u32(values[taken]!)
+      parts.end = parts.w.pos
+    }
+    return taken
+  }
+  return { a, state, part, follow, arrive }
 }
 
 it('puts parts of one kind into one message; another kind, frame or epoch begins the next', () => {
@@ -93,4 +104,55 @@ it('begins a part behind another only where there is one of its kind', () => {
   state.epoch = 2
   expect(a.beginFurther(2, Kind.CALL)).toBe(undefined)
   expect(arrive().map((m) => m.values)).toEqual([[1, 2], [3], [4]])
+})
+
+describe('parts that go on in a message without being begun', () => {
+  it('are as if each had been', () => {
+    const { a, part, follow, arrive } = oneWay()
+    part(Kind.CALL, 1)
+    expect(follow([2, 3])).toBe(2)
+    part(Kind.CALL, 4)
+    expect(follow([5])).toBe(1)
+    part(Kind.REPLY, 6)
+    expect(arrive().map((m) => m.values)).toEqual([[1, 2, 3, 4, 5], [6]])
+    expect(a.stats.abandoned).toBe(0)
+  })
+
+  it('need a message that is open for them, and end with what it takes', () => {
+    const { a, state, part, follow, arrive } = oneWay()
+    expect(a.openParts(2)).toBe(undefined)
+    a.begin(2, Kind.CALL).u32(0)
+    a.end()
+    expect(a.openParts(2)).toBe(undefined)
+    part(Kind.CALL, 1)
+    const many = Array.from({ length: 1000 }, (_, i) => i)
+    expect(follow(many)).toBeLessThan(many.length)
+    part(Kind.CALL, 2)
+    const parts = a.openParts(2)!
+    expect(parts.goOn(3)).toBe(false)
+    a.settle()
+    state.epoch = 2
+    expect(parts.goOn(2)).toBe(false)
+    expect(arrive().map((m) => m.values.length)).toEqual([1, 192, 1])
+  })
+
+  it('cost credit, and nothing of one that did not come to its end is sent', () => {
+    const { a, part, follow, arrive } = oneWay()
+    const before = a.creditLeft(2)
+    part(Kind.CALL, 1)
+    follow([2, 3])
+    a.openParts(2)!.w.u32(99)
+    expect(a.creditLeft(2)).toBe(before - 12)
+    expect(arrive().map((m) => m.values)).toEqual([[1, 2, 3]])
+  })
+
+  it("are nobody's once their receiver is gone", () => {
+    const { a, part, follow } = oneWay()
+    part(Kind.CALL, 1)
+    follow([2])
+    const parts = a.openParts(2)!
+    a.forget(2)
+    expect(parts.goOn(2)).toBe(false)
+    expect(a.openParts(2)).toBe(undefined)
+  })
 })
