@@ -13,7 +13,7 @@ const HEAP_GROWS_PERCENT = 300
 /**
  * Bytecode of all functions that the engine may put into one piece of code, where each access is a call; by its own choice 920. A call's way
  * at its caller is some 3,000, in small functions: with 1,500 a call took 5 % less, with 2,000 14 %, with 3,000 21 %, with 5,000 7 % less
- * than with 3,000, with 8,000 no less (both ends on one thread). It compiles for longer, which instances that scale out under load feel (ARCHITECTURE.md), so others have it as it was.
+ * than with 3,000, with 8,000 no less (both ends on one thread). It compiles for longer, which instances that scale out under load feel (bench/FINDINGS.md), so others have it as it was.
  */
 const INLINED_BYTES_OF_CALLS = 5000
 
