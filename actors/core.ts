@@ -7,7 +7,7 @@ import {
   type Parts,
   RehomeError,
 } from '../bus/index.ts'
-import { mix, type Sender, type Slots, type View } from '../placement/index.ts'
+import { mix, type Sender, type Slots, slotOf, type View } from '../placement/index.ts'
 import { ACTIVATION, ENTRY, HASH, HOME } from './layout.ts'
 import type { RuntimeType } from './runtime-type.ts'
 import type { Row } from './table.ts'
@@ -115,7 +115,7 @@ export class Core {
   /** The same, and what is here has not been reported yet. */
   fencing = false
   private readonly spread: boolean
-  private readonly slotShift: number
+  private readonly slotBits: number
   private requests = 0
   /** Where the length of the part that is being written stands. */
   private partAt = 0
@@ -137,7 +137,7 @@ export class Core {
     this.clock = o.clock
     this.limits = o.limits
     this.spread = o.placement === 'spread'
-    this.slotShift = 32 - o.slots.slotBits
+    this.slotBits = o.slots.slotBits
     this.model = o.model
   }
 
@@ -189,7 +189,7 @@ export class Core {
   }
 
   slot(hash: number): number {
-    return hash >>> this.slotShift
+    return slotOf(hash, this.slotBits)
   }
   owner(hash: number): MemberNo {
     const { view } = this

@@ -176,7 +176,7 @@ export function areShort(args: readonly unknown[]): args is readonly number[] {
 /** As `writeArgs`, of such. */
 export function writeShort(w: ByteWriter, args: readonly number[]): void {
   const { length } = args
-  w.bytes[w.pos++] = length
+  w.u8(length) // behind a long key there may be no room
   for (let i = 0; i < length; i++) writeNumber(w, args[i]!)
 }
 

@@ -8,7 +8,7 @@ const NOWHERE = new ByteWriter(0)
  * A message of many small parts that is being written: the next one goes behind the last, at `end`, without asking anybody, as long as
  * `goOn` says so. What a part costs `Links` (which link, which view, how long, how much credit) is settled for all of them together.
  *
- * Each is written whole or not at all, and has less than 200 bytes: so it needs no room of its own in the link's slab.
+ * Each is written whole or not at all. Where one begins, the link's slab has room for 200 bytes; who writes more asks for it, and the message goes on elsewhere.
  */
 export class Parts {
   link!: Link
