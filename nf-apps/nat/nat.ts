@@ -113,7 +113,7 @@ function sent(run: Run, p: Packet, ends: Ends): Verdict {
 function ask(run: Run, p: Packet, q: Question): MaybePromise<Verdict> {
   return translate(run, q, (t) => {
     if (typeof t === 'string') return dropped(run, t)
-    if (run.output.takesEvents) for (const each of t.told) run.output.event(lineOf(each))
+    for (const each of t.told) run.output.event(lineOf(each))
     const verdict = sent(run, p, t.ends)
     return andThen(keep(run, p, t), () => verdict)
   })

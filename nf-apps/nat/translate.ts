@@ -66,7 +66,14 @@ export function translate<T>(run: Run, q: Question, then: Then<T>): MaybePromise
     const dstPort = q.protocol === PROTO_ICMP ? srcPort : q.dstPort
     const src = config.pool[addressOf(t.end)]!
     const ends = { src, srcPort, dst: q.dst, dstPort }
-    const told = toldOf(t, q, endOf(q.src, q.srcPort), endOf(src, srcPort), endOf(q.dst, q.dstPort))
+    const told = toldOf(
+      run,
+      t,
+      q,
+      endOf(q.src, q.srcPort),
+      endOf(src, srcPort),
+      endOf(q.dst, q.dstPort),
+    )
     const leaseUs = t.isLeased ? q.nowUs + rulesOf(config.rules).timeouts.leaseUs : 0
     if (!incoming) return then({ ends, leaseUs, told })
     return inwards(run, { ...q, ...ends }, (back) => {
@@ -81,13 +88,14 @@ export function translate<T>(run: Run, q: Question, then: Then<T>): MaybePromise
 const NOTHING: readonly Told[] = []
 
 function toldOf(
+  { output }: Run,
   { news }: Translation,
   { protocol }: Question,
   inside: number,
   end: number,
   remote: number,
 ): readonly Told[] {
-  return news ? [{ news, protocol, inside, end, remote }] : NOTHING
+  return news && output.takesEvents ? [{ news, protocol, inside, end, remote }] : NOTHING
 }
 
 /** What is asked about a packet to or from a remote end; `port` is the inside one, or `index` and `port` the public end. */
@@ -305,7 +313,7 @@ function inwardsTo<T>(run: Run, q: Question, owner: number, then: Then<T>): Mayb
     const srcPort = protocol === PROTO_ICMP ? t.end : q.srcPort
     const ends = { src: q.src, srcPort, dst: owner, dstPort: t.end }
     const [inside, outside] = [endOf(owner, t.end), endOf(q.dst, q.dstPort)]
-    const told = toldOf(t, q, inside, outside, endOf(q.src, q.srcPort))
+    const told = toldOf(run, t, q, inside, outside, endOf(q.src, q.srcPort))
     const leaseUs = t.isLeased ? nowUs + rulesOf(config.rules).timeouts.leaseUs : 0
     return then({ ends, leaseUs, told })
   })
